@@ -1,0 +1,163 @@
+"""The three ways to an opposed-phase volume, each tried on the images of one station."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from legseg_bids.bids import metadata as sidecar
+from legseg_bids.bids.candidates import Candidate, names
+from legseg_bids.bids.queries import Query
+
+EchoChooser = Callable[[list[float], float], int]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The files that a query takes, and why.
+
+    Attributes
+    ----------
+    files : dict of str to Candidate
+        ``opposed``, or ``water`` and ``fat``, or all three.
+    because : str
+        What spoke for them.
+    notes : tuple of str
+        What else the log should say.
+    """
+
+    files: dict[str, Candidate]
+    because: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Candidate:
+        """The image after which the outputs are named."""
+        return self.files.get("opposed") or self.files["water"]
+
+
+class Unfit(Exception):
+    """A query applies to a station, but cannot give an opposed-phase volume."""
+
+
+def choose(query: Query, images: Sequence[Candidate], choose_echo: EchoChooser) -> Choice | None:
+    """Try one query on one station.
+
+    Parameters
+    ----------
+    query : Query
+        What to look for.
+    images : sequence of Candidate
+        All images of the station.
+    choose_echo : callable
+        See `legseg_bids.bids.discover.discover`.
+
+    Returns
+    -------
+    Choice or None
+        None if the query does not apply.
+
+    Raises
+    ------
+    Unfit
+        If it applies but something is missing or ambiguous.
+    """
+    if query.kind == "opposed":
+        return _choose_opposed(query, images)
+    if query.kind == "echoes":
+        return _choose_echo(query, images, choose_echo)
+    return choose_water_fat(query, images)
+
+
+def choose_water_fat(query: Query, images: Sequence[Candidate]) -> Choice | None:
+    """Find the one water and the one fat image of a station.
+
+    Raises
+    ------
+    Unfit
+        If one of the two is missing, or there are several.
+    """
+    roles = {role: [i for i in images if i.role == role] for role in ("water", "fat")}
+    if not any(roles.values()):
+        return None
+    _require_both(roles)
+    for suffix in query.suffixes:
+        water, fat = ([i for i in roles[r] if i.name.suffix == suffix] for r in ("water", "fat"))
+        if len(water) == len(fat) == 1:
+            because = f"{water[0].match.because}; {fat[0].match.because}"
+            return Choice({"water": water[0], "fat": fat[0]}, because)
+    raise Unfit(
+        f"{names([*roles['water'], *roles['fat']])} do not make one pair; expected one water and "
+        "one fat image of the same suffix; give others a different run- or chunk- entity"
+    )
+
+
+def _choose_opposed(query: Query, images: Sequence[Candidate]) -> Choice | None:
+    found = _preferred(query, [image for image in images if image.role == "opposed"])
+    if not found:
+        return None
+    if len(found) > 1:
+        raise Unfit(
+            f"{names(found)} all say that they are in opposed phase; expected one for a station; "
+            "give them different run- or chunk- entities"
+        )
+    return Choice({"opposed": found[0]}, found[0].match.because)
+
+
+def _choose_echo(
+    query: Query, images: Sequence[Candidate], choose_echo: EchoChooser
+) -> Choice | None:
+    echoes = [i for i in images if i.magnitude and i.name.get("echo") is not None]
+    found = _preferred(query, [i for i in echoes if i.role not in {"water", "fat"}])
+    if not found:
+        return None
+    timed = [(image, *sidecar.echo_time(image.metadata)) for image in found]
+    known = [(image, time) for image, time, _ in timed if time is not None]
+    times = [time for _, time in known]
+    b0 = _field_strength(found, timed=bool(times))
+    try:
+        chosen = choose_echo(times, b0)
+    except ValueError as error:
+        raise Unfit(f"no echo of {names(found)} fits: {error}") from error
+    because = f"of {len(found)} echoes, TE {times[chosen] * 1e3:.2f} ms at {b0:g} T fits best"
+    return Choice({"opposed": known[chosen][0]}, because, _timing_notes(timed))
+
+
+def _timing_notes(timed: Sequence[tuple[Candidate, float | None, bool]]) -> tuple[str, ...]:
+    in_ms = [image for image, _, converted in timed if converted]
+    without = [image for image, time, _ in timed if time is None]
+    return (
+        *([f"EchoTime of {names(in_ms)} read as milliseconds"] if in_ms else []),
+        *([f"{names(without)} left out for want of an EchoTime"] if without else []),
+    )
+
+
+def _field_strength(echoes: Sequence[Candidate], *, timed: bool) -> float:
+    strengths = (sidecar.positive_number(i.metadata, "MagneticFieldStrength") for i in echoes)
+    b0 = next((strength for strength in strengths if strength), None)
+    if timed and b0:
+        return b0
+    missing = [] if timed else ["EchoTime (seconds)"]
+    missing += [] if b0 else ["MagneticFieldStrength (tesla)"]
+    raise Unfit(
+        f"the sidecars of {names(echoes)} give no usable {' and no '.join(missing)}; expected "
+        "both, to tell which echo is in opposed phase; add them to the JSON files"
+    )
+
+
+def _require_both(roles: dict[str, list[Candidate]]) -> None:
+    for role, other in (("water", "fat"), ("fat", "water")):
+        if not roles[other]:
+            raise Unfit(
+                f"{names(roles[role])} is a {role} image without its {other} image; expected "
+                f"both, with names that differ only in that word; add the {other} image"
+            )
+
+
+def _preferred(query: Query, images: Sequence[Candidate]) -> list[Candidate]:
+    """Keep the images of the suffix that the query prefers most."""
+    for suffix in query.suffixes:
+        found = [image for image in images if image.name.suffix == suffix]
+        if found:
+            return found
+    return []

@@ -1,0 +1,1 @@
+"""Parsers and exit codes of the commands."""

@@ -1,0 +1,47 @@
+"""``legseg-export``: write a trained network as a bundle that the application uses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    out = argparse.ArgumentParser(
+        prog="legseg-export",
+        description="Write a training run as a MONAI Bundle (ONNX, weights, metadata, card).",
+    )
+    out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
+    out.add_argument("--run", type=Path, required=True, help="folder with checkpoint.pt")
+    out.add_argument("--models", type=Path, required=True, help="folder of the bundles")
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``legseg-export``."""
+    options = parser().parse_args(arguments)
+    checkpoint = options.run / "checkpoint.pt"
+    if not checkpoint.exists():
+        print(
+            f"legseg-export: {checkpoint} not found; expected a training run; "
+            "train one with legseg-train",
+            file=sys.stderr,
+        )
+        return 1
+    from legseg_bids.train.export import export
+    from legseg_bids.train.recipe import load_recipe
+
+    try:
+        bundle = export(load_recipe(options.recipe), options.run, options.models)
+    except ValueError as error:
+        print(f"legseg-export: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {bundle}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

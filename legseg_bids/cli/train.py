@@ -1,0 +1,50 @@
+"""``legseg-train``: train a network on simulated legs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    out = argparse.ArgumentParser(
+        prog="legseg-train",
+        description="Train a network on legs simulated from label maps of real anatomy.",
+    )
+    out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
+    out.add_argument("--atlas", type=Path, required=True, help="folder with the label maps")
+    out.add_argument("--cache", type=Path, required=True, help="folder for the prepared maps")
+    out.add_argument("--run", type=Path, required=True, help="folder for checkpoint and log")
+    out.add_argument("--minutes", type=float, default=60.0, help="training time in all")
+    out.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    out.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``legseg-train``."""
+    options = parser().parse_args(arguments)
+    import torch
+
+    from legseg_bids.errors import LegsegError
+    from legseg_bids.synth.atlas import load_anatomy
+    from legseg_bids.train.loop import train
+    from legseg_bids.train.recipe import load_recipe
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        recipe = load_recipe(options.recipe)
+        maps = [load_anatomy(options.atlas, name, options.cache) for name in recipe.anatomies]
+        train(recipe, maps, options.run, options.minutes, options.device)
+    except (LegsegError, ValueError) as error:
+        print(f"legseg-train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

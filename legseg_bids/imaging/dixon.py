@@ -1,0 +1,214 @@
+"""Physics of the Dixon acquisition: echo times, opposed phase, fat fraction.
+
+Fat precesses more slowly than water by about 3.4 ppm (the main methylene peak at 1.3 ppm
+against water at 4.7 ppm; Dixon, Radiology 153:189, 1984). After an echo time TE the two
+differ by ``TE * 3.4e-6 * gamma * B0`` turns: a whole number means in phase, a half means
+opposed phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FAT_WATER_SHIFT_PPM = 3.4
+GYROMAGNETIC_RATIO = 42.577
+"""Of the proton, MHz per tesla."""
+TOLERANCE = 0.15
+TIE = 0.02
+LONGEST_SECONDS = 0.1
+"""Echo times above this are taken as milliseconds: no gradient echo waits so long."""
+
+
+def echo_phase(echo_time: float, field_strength: float) -> float:
+    """Compute the phase of fat against water, in turns.
+
+    Parameters
+    ----------
+    echo_time : float
+        Seconds.
+    field_strength : float
+        Tesla.
+
+    Returns
+    -------
+    float
+        In [0, 1): 0 is in phase, 0.5 is opposed phase.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a positive, finite number.
+
+    Examples
+    --------
+    >>> round(echo_phase(0.00345, 3.0), 2), round(echo_phase(0.0046, 3.0), 2)
+    (0.5, 1.0)
+    """
+    for what, value in (("echo time", echo_time), ("field strength", field_strength)):
+        _require_positive(what, value)
+    # Parts per million of megahertz are hertz.
+    return (echo_time * FAT_WATER_SHIFT_PPM * GYROMAGNETIC_RATIO * field_strength) % 1.0
+
+
+def opposedness(echo_time: float, field_strength: float) -> float:
+    """Compute how far an echo is from opposed phase: 0 opposed, 0.5 in phase (turns).
+
+    Examples
+    --------
+    >>> opposedness(0.00345, 3.0) < 0.01 < 0.49 < opposedness(0.0046, 3.0)
+    True
+    """
+    return abs(echo_phase(echo_time, field_strength) - 0.5)
+
+
+def choose_opposed_echo(
+    echo_times: Sequence[float], field_strength: float, tolerance: float = TOLERANCE
+) -> int:
+    """Choose the echo that is nearest to opposed phase.
+
+    Echoes that are as good within 0.02 turns count as equal; the shortest wins, having
+    the most signal.
+
+    Parameters
+    ----------
+    echo_times : sequence of float
+        Seconds.
+    field_strength : float
+        Tesla.
+    tolerance : float
+        Largest distance from opposed phase that is accepted, turns.
+
+    Returns
+    -------
+    int
+        Position in `echo_times`.
+
+    Raises
+    ------
+    ValueError
+        If no echo is within the tolerance.
+
+    Examples
+    --------
+    >>> choose_opposed_echo([0.00345, 0.0046, 0.00575], 3.0)
+    0
+    """
+    distances = [opposedness(echo_time, field_strength) for echo_time in echo_times]
+    if not distances or min(distances) > tolerance:
+        listed = ", ".join(f"{1000 * echo_time:g}" for echo_time in echo_times) or "none"
+        raise ValueError(
+            f"no opposed-phase echo among TE = {listed} ms at {field_strength:g} T; expected one "
+            f"within {tolerance:g} turns of an odd multiple of {_first_opposed_ms(field_strength)}"
+        )
+    best = min(distances) + TIE
+    equal = [index for index, distance in enumerate(distances) if distance <= best]
+    return min(equal, key=lambda index: echo_times[index])
+
+
+def to_seconds(echo_time: float) -> tuple[float, bool]:
+    """Give an echo time in seconds, and whether it had to be converted.
+
+    BIDS wants seconds; some converters write milliseconds. Values above 0.1 are taken as
+    milliseconds.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive, finite number.
+
+    Examples
+    --------
+    >>> to_seconds(0.0045), to_seconds(4.5)
+    ((0.0045, False), (0.0045, True))
+    """
+    _require_positive("echo time", echo_time)
+    if echo_time > LONGEST_SECONDS:
+        return echo_time / 1000.0, True
+    return echo_time, False
+
+
+def opposed_phase(water: NDArray[Any], fat: NDArray[Any]) -> NDArray[np.float32]:
+    """Rebuild the opposed-phase image |W - F| (arrays of the same shape).
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    water_signal, fat_signal = _signals(water, fat)
+    difference: NDArray[np.float32] = np.abs(water_signal - fat_signal)
+    return difference
+
+
+def in_phase(water: NDArray[Any], fat: NDArray[Any]) -> NDArray[np.float32]:
+    """Rebuild the in-phase image W + F (arrays of the same shape).
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    water_signal, fat_signal = _signals(water, fat)
+    return water_signal + fat_signal
+
+
+def fat_fraction(water: NDArray[Any], fat: NDArray[Any]) -> NDArray[np.float32]:
+    """Compute the signal fat fraction F / (W + F).
+
+    Parameters
+    ----------
+    water, fat : ndarray, same shape
+        Magnitudes; values that are negative or not finite count as 0.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        In [0, 1]; 0 where there is no signal at all.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> fat_fraction(np.array([3, 0]), np.array([1, 0]))
+    array([0.25, 0.  ], dtype=float32)
+    """
+    water_signal, fat_signal = _signals(water, fat)
+    total = water_signal + fat_signal
+    fraction = np.zeros_like(total)
+    np.divide(fat_signal, total, out=fraction, where=total > 0)
+    return fraction
+
+
+def _signals(
+    water: NDArray[Any], fat: NDArray[Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if water.shape != fat.shape:
+        raise ValueError(
+            f"water has shape {water.shape} and fat {fat.shape}; expected the same grid; "
+            "resample one to the other"
+        )
+    return _magnitude(water), _magnitude(fat)
+
+
+def _magnitude(data: NDArray[Any]) -> NDArray[np.float32]:
+    magnitude = data.astype(np.float32)
+    magnitude[~(np.isfinite(magnitude) & (magnitude > 0))] = 0.0
+    return magnitude
+
+
+def _require_positive(what: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{what} is {value}; expected a positive number")
+
+
+def _first_opposed_ms(field_strength: float) -> str:
+    hertz = FAT_WATER_SHIFT_PPM * GYROMAGNETIC_RATIO * field_strength
+    return f"{500 / hertz:.2f} ms"

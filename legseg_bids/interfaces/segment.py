@@ -1,0 +1,144 @@
+"""Third step: the networks, limb by limb and region by region."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+from numpy.typing import NDArray
+
+from legseg_bids.anatomy.labels import BACKGROUND
+from legseg_bids.interfaces.exchange import (
+    Prepared,
+    load_location,
+    load_prepared,
+    save,
+    save_candidates,
+)
+from legseg_bids.interfaces.networks import NetworkInputSpec, open_network
+from legseg_bids.segment.infer import BASELINE, segment_limb
+from legseg_bids.segment.limb import LimbImage, RegionResult, class_maps, prepare_limb, restore
+from legseg_bids.segment.locate import Location, regions_in_view
+from legseg_bids.segment.models import Model, SegmentationSpec
+from legseg_bids.segment.pipeline import BYTES_PER_SOURCE_VOXEL, NETWORKS
+
+Maps = dict[int, NDArray[np.float16]]
+
+
+class _InputSpec(NetworkInputSpec):
+    prepared = File(exists=True, mandatory=True, desc="from PrepareImage")
+    location = File(exists=True, mandatory=True, desc="from LocateLimbs")
+    memory = traits.Int(nohash=True, desc="ceiling for this process, bytes")
+    keep_probabilities = traits.Bool(False, usedefault=True, desc="also keep all probabilities")
+
+
+class _OutputSpec(TraitedSpec):
+    candidates = File(exists=True, desc="labels of each region of each limb")
+    networks = File(exists=True, desc="what was run on what, as JSON")
+    probabilities = File(exists=True, desc="map of each label, if asked for")
+
+
+class SegmentRegions(SimpleInterface):
+    """Run the networks of all regions in view on all limbs."""
+
+    input_spec = _InputSpec
+    output_spec = _OutputSpec
+
+    def _run_interface(self, runtime):  # type: ignore[no-untyped-def]
+        folder = Path(runtime.cwd)
+        station = load_prepared(Path(self.inputs.prepared))
+        location = load_location(Path(self.inputs.location))
+        results: list[RegionResult] = []
+        facts: list[dict[str, Any]] = []
+        maps: Maps = {}
+        for region, z_range in regions_in_view(location.parts, station.volume.spacing[2]):
+            model, engine = open_network(self.inputs, NETWORKS[region])
+            facts.append(_facts(model, engine.name, engine.device))
+            for image in limb_images(station, location, z_range, model.segmentation):
+                found = segment_limb(
+                    image, model.segmentation, engine, self._memory(), _reserved(station)
+                )
+                results.append(restore(image, found, model.segmentation))
+                if self.inputs.keep_probabilities:
+                    add_maps(maps, image, found, model.segmentation, station.volume.shape)
+        self._results["candidates"] = str(save_candidates(folder / "candidates.npz", results))
+        self._results["networks"] = str(_write(folder / "networks.json", facts))
+        if self.inputs.keep_probabilities:
+            self._results["probabilities"] = str(_save_maps(folder / "probabilities.npz", maps))
+        return runtime
+
+    def _memory(self) -> int | None:
+        return int(self.inputs.memory) if isdefined(self.inputs.memory) else None
+
+
+def limb_images(
+    station: Prepared, location: Location, z_range: slice, spec: SegmentationSpec
+) -> Iterator[LimbImage]:
+    """Each limb that has voxels in these slices, as the network of the region wants it."""
+    for limb, side in zip(station.limbs, location.sides, strict=True):
+        if limb.mask[:, :, z_range].any():
+            yield prepare_limb(
+                station.volume, station.mask, limb, side, z_range, spec, location.direction
+            )
+
+
+def add_maps(
+    maps: Maps,
+    image: LimbImage,
+    probabilities: NDArray[np.float32],
+    spec: SegmentationSpec,
+    shape: tuple[int, int, int],
+) -> None:
+    """Add the probabilities of one limb to the maps of the whole station.
+
+    Where limbs or regions overlap, the larger probability of a label is kept.
+
+    Parameters
+    ----------
+    maps : dict of int to ndarray of float16, (x, y, z)
+        By label; changed in place.
+    image : LimbImage
+        Where the limb lies.
+    probabilities : (labels, z, y, x) array
+        From the network, on its own grid.
+    spec : SegmentationSpec
+        Of the network.
+    shape : tuple of int
+        Of the canonical source grid.
+    """
+    for label, values in class_maps(image, probabilities, spec):
+        if label != BACKGROUND:
+            whole = maps.setdefault(label, np.zeros(shape, np.float16))
+            part = whole[image.box]
+            np.maximum(part, values, out=part, casting="same_kind")
+
+
+def _facts(model: Model, engine: str, device: str) -> dict[str, Any]:
+    return {
+        "Name": model.name,
+        "Version": model.version,
+        "SHA256": dict(model.sha256),
+        "ResampledTo": list(model.segmentation.spacing),
+        "Engine": engine,
+        "Device": device,
+    }
+
+
+def _reserved(station: Prepared) -> int:
+    """Memory that is taken before a network runs, bytes."""
+    return BASELINE + BYTES_PER_SOURCE_VOXEL * station.volume.data.size
+
+
+def _save_maps(path: Path, maps: Mapping[int, NDArray[np.float16]]) -> Path:
+    """By rising label."""
+    labels = sorted(maps)
+    return save(path, {"labels": labels}, {str(label): maps[label] for label in labels})
+
+
+def _write(path: Path, facts: object) -> Path:
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    return path

@@ -1,0 +1,221 @@
+"""Which sides are in view, and which part of the leg each slice shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from legseg_bids.anatomy.regions import Part, Region, Side, parts_of
+from legseg_bids.errors import ImageError
+from legseg_bids.imaging.limbs import LimbBox
+from legseg_bids.imaging.volume import Volume
+from legseg_bids.segment.engines import Engine
+from legseg_bids.segment.models import LocatorSpec
+from legseg_bids.segment.positions import best_sequence, shortest_run
+from legseg_bids.segment.slices import locator_input
+
+BATCH = 8
+"""Slices a call; stacks are filled up to it, so that one compiled network serves all."""
+
+SMALLEST_PROBABILITY = 1e-3
+"""Floor of a slice's probabilities: no single slice may outvote the stack."""
+
+DIRECTION_MARGIN = float(np.log(1000.0))
+"""Evidence (nats) needed to believe that a stack runs against its affine."""
+
+SIDE_DOUBT = 0.8
+"""Probability of the side of a single limb below which a warning is given."""
+
+COUNT_DOUBT = 0.2
+"""Probability of the number of limbs found in the mask below which a warning is given."""
+
+SHORTEST_REGION_MM = 15.0
+"""A region seen in less than this, all of which another region covers, is left out."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where in the leg a station lies.
+
+    Attributes
+    ----------
+    sides : tuple of Side
+        One per limb, in the order of the limbs.
+    parts : tuple of Part
+        One per slice, by rising z index.
+    direction : int
+        +1, or -1 when the parts run against the affine.
+    side_probabilities : tuple of float
+        The classifier's mean probability of left, right, both.
+    warnings : tuple of str
+        What a person should look at.
+    """
+
+    sides: tuple[Side, ...]
+    parts: tuple[Part, ...]
+    direction: int
+    side_probabilities: tuple[float, float, float]
+    warnings: tuple[str, ...] = ()
+
+
+def locate(
+    image: Volume,
+    mask: NDArray[np.bool_],
+    limbs: Sequence[LimbBox],
+    spec: LocatorSpec,
+    engine: Engine,
+) -> Location:
+    """Find the sides of the limbs and the part of the leg in each slice.
+
+    Of two limbs the one at low x is the left one, for axes are canonical; the classifier
+    only checks the number of limbs. The side of a single limb is the classifier's.
+
+    Parameters
+    ----------
+    image : Volume
+        Normalised image, canonical axes.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Body mask.
+    limbs : sequence of LimbBox
+        One or two, by rising x.
+    spec : LocatorSpec
+    engine : Engine
+        The classifier: (n, 1, size, size) to side logits (n, 3) and part logits (n, 5).
+
+    Returns
+    -------
+    Location
+
+    Raises
+    ------
+    ImageError
+        If the mask is empty, or there are no limbs or more than two.
+    """
+    if len(limbs) not in (1, 2):
+        raise ImageError(f"{len(limbs)} limbs found; expected one or two; look at the body mask")
+    pictures = locator_input(image.data, mask, image.spacing, spec.size, spec.pixel_mm)
+    side_table, part_table = _classify(pictures, engine)
+    occupied = mask.any(axis=(0, 1))
+    part_table[~occupied] = 1 / len(Part)
+    distance = image.spacing[2]
+    sequence = best_sequence(
+        np.log(np.maximum(part_table, SMALLEST_PROBABILITY)),
+        shortest_run(distance),
+        DIRECTION_MARGIN,
+    )
+    left, right, both = (float(p) for p in side_table[occupied].mean(axis=0))
+    sides, doubts = _sides(len(limbs), left, right, both)
+    if sequence.direction < 0:
+        doubts = (*doubts, _against_the_affine(sequence.parts))
+    return Location(sides, sequence.parts, sequence.direction, (left, right, both), doubts)
+
+
+def regions_in_view(
+    parts: Sequence[Part], slice_distance: float
+) -> tuple[tuple[Region, slice], ...]:
+    """The regions to segment, each with its slices.
+
+    Knee slices belong to both regions. A region that barely reaches into the stack, and
+    there shows nothing but slices of the other one, is left out.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        One per slice.
+    slice_distance : float
+        mm.
+
+    Examples
+    --------
+    >>> [(str(r), z) for r, z in regions_in_view([Part.KNEE] * 3 + [Part.UPPER] * 5, 6.0)]
+    [('lower', slice(0, 3, None)), ('upper', slice(0, 8, None))]
+    >>> [(str(r), z) for r, z in regions_in_view([Part.KNEE] + [Part.UPPER] * 5, 6.0)]
+    [('upper', slice(0, 6, None))]
+    """
+    found = [(region, z) for region in Region if (z := _range_of(parts, region)) is not None]
+    return tuple(
+        (region, z)
+        for region, z in found
+        if (z.stop - z.start) * slice_distance >= SHORTEST_REGION_MM
+        or not any(_covers(other, z) for name, other in found if name is not region)
+    )
+
+
+def _range_of(parts: Sequence[Part], region: Region) -> slice | None:
+    wanted = parts_of(region)
+    where = [i for i, part in enumerate(parts) if part in wanted]
+    return slice(where[0], where[-1] + 1) if where else None
+
+
+def _covers(outer: slice, inner: slice) -> bool:
+    """Whether `outer` holds all slices of `inner` and more."""
+    inside = bool(outer.start <= inner.start and inner.stop <= outer.stop)
+    return inside and outer != inner
+
+
+def _classify(
+    pictures: NDArray[np.float32], engine: Engine
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities of sides (n, 3) and parts (n, 5)."""
+    outputs = [engine(batch) for batch in _batches(pictures)]
+    count = len(pictures)
+    sides = np.concatenate([output[0] for output in outputs])[:count]
+    parts = np.concatenate([output[1] for output in outputs])[:count]
+    return _softmax(sides), _softmax(parts)
+
+
+def _batches(pictures: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Batches of one size, the last one filled up with zeros."""
+    for start in range(0, len(pictures), BATCH):
+        batch = pictures[start : start + BATCH]
+        missing = BATCH - len(batch)
+        yield np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _sides(
+    count: int, left: float, right: float, both: float
+) -> tuple[tuple[Side, ...], tuple[str, ...]]:
+    """Sides of the limbs, and doubts about them."""
+    if count == 2:
+        return (Side.LEFT, Side.RIGHT), _doubt_of_two(both)
+    best = max(left, right) / max(left + right, 1e-12)
+    side = Side.LEFT if left >= right else Side.RIGHT
+    doubts = []
+    if best < SIDE_DOUBT:
+        doubts.append(
+            f"the side of the only limb is uncertain: {side} with probability {best:.2f}; "
+            f"check left and right before using the labels"
+        )
+    if 1 - both < COUNT_DOUBT:
+        doubts.append(
+            f"one limb was found in the body mask, but the image looks like two "
+            f"(probability {both:.2f}); check the labels"
+        )
+    return (side,), tuple(doubts)
+
+
+def _doubt_of_two(both: float) -> tuple[str, ...]:
+    if both >= COUNT_DOUBT:
+        return ()
+    doubt = (
+        f"two limbs were found in the body mask, but the image looks like one "
+        f"(probability of two {both:.2f}); check left and right"
+    )
+    return (doubt,)
+
+
+def _against_the_affine(parts: Sequence[Part]) -> str:
+    return (
+        f"slices run from {parts[0].name.lower()} to {parts[-1].name.lower()} although the "
+        f"affine says that z rises towards the head; the stack was segmented upside down; "
+        f"check the orientation of the image, and left and right"
+    )

@@ -1,0 +1,227 @@
+"""From a deformed anatomy to an image: tissues, water and fat, the Dixon signal, the scanner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from legseg_bids.anatomy.labels import load_labels
+from legseg_bids.synth.atlas import CARTILAGE, LIGAMENT
+from legseg_bids.synth.ranges import Ranges
+from legseg_bids.synth.shape import Draw, Fields
+
+
+def tissue_table(tissue: str) -> Tensor:
+    """Which of the 256 codes are ``muscle`` or ``bone``, bool (256,)."""
+    table = torch.zeros(256, dtype=torch.bool)
+    for label in load_labels():
+        table[label.index] = label.tissue == tissue
+    return table
+
+
+@dataclass(frozen=True)
+class Body:
+    """How one person is built; drawn once, applied on any grid.
+
+    ``growth`` and ``atrophy`` are mm per code (256,); ``skin`` is the depth of the skin over
+    the compartment (mm) with relative variation ``skin_knots``; ``own_skin`` keeps the outline
+    that the map itself has.
+    """
+
+    growth: Tensor
+    atrophy: Tensor
+    skin: float
+    skin_knots: Tensor
+    own_skin: bool
+
+
+def draw_body(draw: Draw, r: Ranges, has_skin: bool) -> Body:
+    """Draw a person's build."""
+    growth = draw.uniform(*r.growth) * (0.6 + 0.4 * draw.rand(256))
+    atrophy = torch.zeros(256)
+    if draw.chance(r.atrophy_probability):
+        chosen = (draw.rand(256) < 0.5).float()
+        atrophy = draw.uniform(*r.atrophy) * draw.rand(256) * chosen
+    return Body(
+        growth=growth,
+        atrophy=atrophy,
+        skin=draw.log_uniform(*r.skin_depth),
+        skin_knots=draw.normals(1, 1, 3, 4, 4) * 0.25,
+        own_skin=has_skin and draw.chance(r.own_skin_probability),
+    )
+
+
+def dress(fields: Fields, body: Body) -> tuple[Tensor, Tensor]:
+    """Grow or shrink the muscles and put the skin on.
+
+    Returns
+    -------
+    label : Tensor of int64, shape (z, y, x)
+        Codes after growth and atrophy.
+    depth_under_skin : Tensor, shape (z, y, x)
+        Distance under the skin's surface, mm; negative outside the body.
+    """
+    muscle = tissue_table("muscle")
+    near = (fields.gap < body.growth[fields.nearest]) & (fields.compartment < 1.0)
+    label = torch.where((fields.label == 0) & near, fields.nearest, fields.label)
+    wasted = muscle[fields.label] & (fields.depth < body.atrophy[fields.label])
+    label = torch.where(wasted, 0, label)
+    knots = torch.nn.functional.interpolate(
+        body.skin_knots, fields.label.shape, mode="trilinear", align_corners=False
+    )
+    depth = body.skin * (1 + knots[0, 0]).clamp(0.4, 2.0) - fields.compartment
+    if body.own_skin:
+        depth = torch.where(fields.body, depth.clamp_min(2.0), torch.full_like(depth, -1.0))
+    return torch.where(depth > 0, label, 0), depth
+
+
+def water_and_fat(
+    label: Tensor, fields: Fields, depth: Tensor, draw: Draw, r: Ranges
+) -> tuple[Tensor, Tensor]:
+    """Proton densities of water and fat, each (z, y, x), muscle water about 1."""
+    shape = tuple(label.shape)
+    fat_level = draw.uniform(*r.fat_signal)
+    muscle, bone = tissue_table("muscle"), tissue_table("bone")
+    fraction = _fat_fraction(label, draw, r)
+    muscle_water = (1 + 0.06 * draw.normals(256))[label]
+    inside = depth > 0
+    is_muscle = muscle[label] & inside
+    # everything in the body is fat until something else is there
+    interstitial = draw.uniform(0.02, 0.12) + torch.where(
+        fields.compartment < 1.0, torch.tensor(draw.uniform(0.0, 0.25)), torch.tensor(0.0)
+    )
+    fat = fat_level * (1 + 0.08 * draw.field(shape, (4, 24, 24)))
+    water, fat = interstitial.expand(shape).clone(), fat
+    water = torch.where(is_muscle, muscle_water * (1 - fraction), water)
+    fat = torch.where(is_muscle, fat_level * fraction, fat)
+    water, fat = _vessels(water, fat, label, inside, draw)
+    water, fat = _bones(water, fat, bone[label] & inside, fields.depth, fat_level, draw, r)
+    for code, level in ((CARTILAGE, draw.uniform(0.3, 0.9)), (LIGAMENT, draw.uniform(0.05, 0.3))):
+        there = (label == code) & inside
+        water, fat = water.masked_fill(there, level), fat.masked_fill(there, 0.05)
+    water, fat = _fascia(water, fat, label, is_muscle, draw)
+    skin = inside & (depth < r.skin_thickness)
+    water, fat = water.masked_fill(skin, draw.uniform(0.4, 1.0)), fat.masked_fill(skin, 0.1)
+    zero = torch.tensor(0.0)
+    return torch.where(inside, water, zero), torch.where(inside, fat, zero)
+
+
+def _fat_fraction(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
+    """Fat fraction inside muscle: a level per muscle, smooth and streaky texture on top."""
+    shape = tuple(label.shape)
+    level = draw.uniform(*r.healthy_fat) * (0.6 + 0.8 * draw.rand(256))
+    rough = draw.uniform(0.05, 0.3)
+    if draw.chance(r.disease_probability):
+        worst = draw.uniform(*r.diseased_fat)
+        # neighbours may be spared: each muscle draws its own share of the worst
+        level = torch.maximum(level, worst * draw.rand(256) ** draw.uniform(0.5, 2.0))
+        rough = draw.uniform(0.2, 0.9)
+    fine = draw.integer(16, 64)
+    texture = rough * (0.6 * draw.field(shape, (6, 10, 10)) + draw.field(shape, (12, fine, fine)))
+    return (level[label] * torch.exp(texture)).clamp(0.0, 0.95)
+
+
+def _vessels(
+    water: Tensor, fat: Tensor, label: Tensor, inside: Tensor, draw: Draw
+) -> tuple[Tensor, Tensor]:
+    """Tubes along the limb in the fat: bright inflow, or voids."""
+    shape = tuple(label.shape)
+    knots = draw.integer(20, 40)
+    tube = (draw.field(shape, (3, knots, knots)) > draw.uniform(1.6, 2.6)) & (label == 0) & inside
+    level = draw.uniform(0.7, 1.8) if draw.chance(0.7) else 0.05
+    return water.masked_fill(tube, level), fat.masked_fill(tube, 0.05)
+
+
+def _bones(
+    water: Tensor, fat: Tensor, bone: Tensor, depth: Tensor, fat_level: float, draw: Draw, r: Ranges
+) -> tuple[Tensor, Tensor]:
+    """Cortical bone without signal around fatty marrow."""
+    cortex = bone & (depth < draw.uniform(*r.cortical_bone))
+    marrow = bone & ~cortex
+    water = water.masked_fill(marrow, draw.uniform(0.02, 0.3))
+    fat = fat.masked_fill(marrow, fat_level * draw.uniform(0.7, 1.1))
+    return water.masked_fill(cortex, 0.03), fat.masked_fill(cortex, 0.03)
+
+
+def _fascia(
+    water: Tensor, fat: Tensor, label: Tensor, is_muscle: Tensor, draw: Draw
+) -> tuple[Tensor, Tensor]:
+    """Borders between touching muscles lose water with a strength that varies and may vanish."""
+    border = torch.zeros_like(is_muscle)
+    border[:, :-1] |= label[:, :-1] != label[:, 1:]
+    border[:, :, :-1] |= label[:, :, :-1] != label[:, :, 1:]
+    border &= is_muscle
+    strength = (draw.uniform(-0.3, 1.0) + 0.5 * draw.field(tuple(label.shape), (4, 10, 10)))
+    strength = strength.clamp(0.0, 1.0) * border
+    fatty = draw.uniform(0.0, 1.0)
+    return water * (1 - strength), fat + strength * fatty * draw.uniform(0.2, 0.9)
+
+
+def blur(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian in plane, ``sigma`` in pixels; (z, y, x) → (z, y, x)."""
+    radius = max(1, math.ceil(2.5 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    taps = taps / taps.sum()
+    out = values[:, None]
+    out = torch.nn.functional.conv2d(out, taps.reshape(1, 1, -1, 1), padding=(radius, 0))
+    out = torch.nn.functional.conv2d(out, taps.reshape(1, 1, 1, -1), padding=(0, radius))
+    return out[:, 0]
+
+
+def acquire(water: Tensor, fat: Tensor, factor: int, draw: Draw, r: Ranges) -> Tensor:
+    """The magnitude image of one contrast on the coarser grid, without noise.
+
+    Water and fat are blurred and averaged to the pixel before they interfere: the dark line
+    where they meet comes by itself.
+    """
+    sigma = draw.uniform(*r.point_spread)
+    w, f = (
+        torch.nn.functional.avg_pool2d(blur(v, sigma)[:, None], factor)[:, 0] for v in (water, fat)
+    )
+    weight = draw.uniform(*r.fat_weight)
+    contrast = draw.choice(r.contrasts)
+    if contrast == "opposed":
+        return (w - weight * f).abs()
+    if contrast == "in_phase":
+        return w + weight * f
+    if contrast == "water":
+        return w + draw.uniform(0.0, 0.1) * f
+    if contrast == "fat":
+        return f + draw.uniform(0.0, 0.1) * w
+    return draw.uniform(0.3, 0.6) * w + weight * f  # T1-weighted: fat relaxes faster
+
+
+def scan(signal: Tensor, inside: Tensor, draw: Draw, r: Ranges) -> Tensor:
+    """Coil shading, slice gain, Rician noise, gamma, background, scale.
+
+    Parameters
+    ----------
+    signal : Tensor, shape (z, y, x)
+    inside : Tensor of bool, shape (z, y, x)
+        The body.
+
+    Returns
+    -------
+    Tensor
+        Scaled by the 98th percentile of the positive values inside, clipped to 0 … 2, as
+        :func:`legseg_bids.imaging.intensity.normalise` does.
+    """
+    shape = tuple(signal.shape)
+    shade = draw.uniform(*r.shading) * draw.field(shape, (2, 3, 3))
+    gain = 1 + 0.04 * draw.normals(shape[0], 1, 1)
+    image = signal * torch.exp(shade) * gain
+    level = draw.log_uniform(*r.noise)
+    real, imaginary = (level * draw.normals(*shape) for _ in range(2))
+    image = torch.sqrt((image + real) ** 2 + imaginary**2)
+    if not draw.chance(r.unmasked_probability):
+        image = image * inside
+    values = image[inside & (image > 0)][::5]
+    if values.numel() < 20:
+        return torch.zeros_like(image)
+    reference = values.kthvalue(max(1, int(0.98 * values.numel()))).values
+    image = (image / reference).clamp(0.0, 2.0)
+    gamma = math.exp(draw.normal(r.gamma_sigma))
+    return image**gamma

@@ -1,0 +1,305 @@
+"""From a training checkpoint to a MONAI Bundle that the application uses."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from legseg_bids import __version__
+from legseg_bids.anatomy.labels import label_by_index
+from legseg_bids.networks import create
+from legseg_bids.networks.residual_unet import receptive_radius, total_step
+from legseg_bids.train.recipe import Recipe, network_options
+
+ONNX, TORCH = "models/model.onnx", "models/model.pt"
+OPSET = 17
+#: Slices farther apart than this stay where they are; the network was trained on such stacks.
+NATIVE_Z_ABOVE = 5.0
+SPACING = (1.5, 1.5, 6.0)
+PATCH = (32, 112, 112)
+#: Largest file that a bundle may hold.
+LARGEST = 16 * 1024**2
+
+
+def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as half precision keeps them: both engines then start from the same numbers."""
+    return {
+        k: v.half().clone() if v.dtype.is_floating_point else v.clone() for k, v in weights.items()
+    }
+
+
+def load_network(recipe: Recipe, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The recipe's architecture with these weights, in float32, ready to compute."""
+    network = create(recipe.network["name"], **network_options(recipe)).eval()
+    network.load_state_dict(weights)
+    return network
+
+
+def onnx_bytes(network: nn.Module, kind: str, size: int) -> bytes:
+    """The network as ONNX with free batch and (segmentation) image size."""
+    if kind == "locator":
+        example, outputs = torch.zeros(1, 1, size, size), ["side", "part"]
+        axes = {"image": {0: "n"}, "side": {0: "n"}, "part": {0: "n"}}
+    else:
+        example, outputs = torch.zeros(1, 1, 8, 32, 32), ["logits"]
+        free = {0: "n", 2: "z", 3: "y", 4: "x"}
+        axes = {"image": free, "logits": free}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter that replaces this one needs a package more and writes no smaller file.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network,
+            (example,),
+            buffer,  # type: ignore[arg-type]
+            input_names=["image"],
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+def bytes_per_voxel(onnx: Path, step: tuple[int, int, int], classes: int) -> float:
+    """Peak memory of OpenVINO per voxel of a patch, measured in processes of their own.
+
+    Two patches of different size are run; the difference of their peaks over the difference of
+    their voxels leaves out what the programme needs in any case. It is never less than the
+    image and its logits themselves.
+    """
+    small, large = (tuple(max(s, n // s * s) for s, n in zip(step, shape, strict=True))
+                    for shape in ((8, 64, 64), (32, 160, 160)))
+    peaks = [_peak(onnx, shape) for shape in (small, large)]
+    voxels = [a * b * c for a, b, c in (small, large)]
+    return max((peaks[1] - peaks[0]) / (voxels[1] - voxels[0]), 4.0 * (1 + classes))
+
+
+_PEAK = """
+import resource, sys, numpy, openvino
+core = openvino.Core()
+model = core.read_model(sys.argv[1])
+shape = [1, 1, *map(int, sys.argv[2:])]
+model.reshape(shape)
+run = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32",
+                                        "INFERENCE_NUM_THREADS": 2})
+run([numpy.random.rand(*shape).astype("f4")])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def _peak(onnx: Path, shape: tuple[int, ...]) -> int:
+    command = [sys.executable, "-c", _PEAK, str(onnx), *map(str, shape)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    return int(done.stdout)
+
+
+def segmentation_facts(recipe: Recipe) -> dict[str, Any]:
+    """What the application must know of a segmentation network."""
+    strides, kernels = recipe.network["strides"], recipe.network["kernels"]
+    return {
+        "kind": "segmentation",
+        "region": recipe.region,
+        "spacing": list(SPACING),
+        "native_z_above": NATIVE_Z_ABOVE,
+        "channels": list(recipe.channels),
+        "step": list(total_step(strides)),
+        "halo": list(receptive_radius(strides, kernels)),
+        "patch": list(PATCH),
+    }
+
+
+def locator_facts(recipe: Recipe) -> dict[str, Any]:
+    """What the application must know of the locator."""
+    return {
+        "kind": "locator",
+        "size": recipe.size,
+        "pixel_mm": recipe.pixel_mm,
+        "sides": list(recipe.sides),
+        "parts": list(recipe.parts),
+    }
+
+
+def _data_format(recipe: Recipe) -> dict[str, Any]:
+    """MONAI's description of what goes in and what comes out."""
+    flat = recipe.kind == "locator"
+    shape = [recipe.size, recipe.size] if flat else ["4*n", "16*n", "16*n"]
+    image = {
+        "type": "image",
+        "format": "magnitude",
+        "modality": "MR",
+        "num_channels": 1,
+        "spatial_shape": shape,
+        "dtype": "float32",
+        "value_range": [0, 2],
+        "is_patch_data": not flat,
+        "channel_def": {"0": "opposed-phase gradient echo"},
+    }
+    if flat:
+        heads = {"side": recipe.sides, "part": recipe.parts}
+        outputs = {k: _output({str(i): n for i, n in enumerate(v)}, []) for k, v in heads.items()}
+    else:
+        outputs = {"pred": _output(_channel_names(recipe), shape)}
+    return {"inputs": {"image": image}, "outputs": outputs}
+
+
+def _output(channels: Mapping[str, str], shape: list[Any]) -> dict[str, Any]:
+    return {
+        "type": "probabilities",
+        "format": "logits",
+        "num_channels": len(channels),
+        "spatial_shape": shape,
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": bool(shape),
+        "channel_def": dict(channels),
+    }
+
+
+def _channel_names(recipe: Recipe) -> dict[str, str]:
+    special = {0: "background", -1: "other structures"}
+    return {
+        str(i): special.get(c) or label_by_index(c).name for i, c in enumerate(recipe.channels)
+    }
+
+
+def metadata(recipe: Recipe, facts: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of ``configs/metadata.json``, MONAI's schema with our object ``legseg``."""
+    import monai
+    import numpy
+
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
+        "0.8.1/meta_schema_20240725.json",
+        "version": __version__,
+        "changelog": {__version__: "first release"},
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": numpy.__version__,
+        "required_packages_version": {},
+        "name": f"legseg-bids {recipe.name}",
+        "task": "Which sides and which part of the leg an axial slice shows"
+        if recipe.kind == "locator"
+        else f"Segmentation of the structures of the {recipe.region} leg",
+        "description": "Trained only on images simulated from label maps of real anatomy.",
+        "authors": "The legseg-bids authors",
+        "copyright": "The legseg-bids authors; CC BY 4.0",
+        "data_source": "Andreassen et al., Scientific Data 10:34 (2023), CC BY 4.0; "
+        "HuBMAP reference organs, CC BY 4.0; BMFToolkit, zlib; MuscleMap, MIT",
+        "data_type": "simulated",
+        "intended_use": "Research; not for diagnosis.",
+        "network_data_format": _data_format(recipe),
+        "legseg": {**facts, "network": {"name": recipe.network["name"], **network_options(recipe)},
+                   "trained": dict(trained)},
+    }
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """Rows of a training log; empty if there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def export(recipe: Recipe, run: Path, models: Path) -> Path:
+    """Write the bundle of a training run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    run : Path
+        Folder with ``checkpoint.pt`` and ``log.csv``.
+    models : Path
+        Receives a folder named as the recipe.
+
+    Returns
+    -------
+    Path
+        The bundle.
+
+    Raises
+    ------
+    ValueError
+        If a file would be larger than :data:`LARGEST`.
+    """
+    checkpoint = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
+    weights = rounded(checkpoint["average"])
+    network = load_network(recipe, weights)
+    bundle = models / recipe.name
+    for folder in ("configs", "models", "docs"):
+        (bundle / folder).mkdir(parents=True, exist_ok=True)
+    (bundle / ONNX).write_bytes(onnx_bytes(network, recipe.kind, recipe.size))
+    torch.save(weights, bundle / TORCH)
+    for name in (ONNX, TORCH):
+        size = (bundle / name).stat().st_size
+        if size > LARGEST:
+            msg = f"{name} has {size} bytes; expected at most {LARGEST}; use fewer features"
+            raise ValueError(msg)
+    facts = locator_facts(recipe) if recipe.kind == "locator" else segmentation_facts(recipe)
+    if recipe.kind == "segmentation":
+        step = total_step(recipe.network["strides"])
+        measured = bytes_per_voxel(bundle / ONNX, step, len(recipe.channels))
+        facts["bytes_per_voxel"] = round(measured)
+    sums = {n: hashlib.sha256((bundle / n).read_bytes()).hexdigest() for n in (ONNX, TORCH)}
+    facts["sha256"] = sums
+    log = read_log(run / "log.csv")
+    trained = {
+        "steps": checkpoint["step"],
+        "minutes": round(checkpoint["seconds"] / 60, 1),
+        "stacks": checkpoint["step"] * recipe.batch,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "validation": {k: round(float(v), 4) for k, v in log[-1].items()} if log else {},
+    }
+    content = metadata(recipe, facts, trained)
+    text = json.dumps(content, indent=2) + "\n"
+    (bundle / "configs" / "metadata.json").write_text(text, encoding="utf-8")
+    write_card(recipe, content, bundle)
+    return bundle
+
+
+def write_card(recipe: Recipe, content: Mapping[str, Any], bundle: Path) -> None:
+    """Write the model card (``docs/README.md``) and the licence note."""
+    trained = content["legseg"]["trained"]
+    figures = ", ".join(
+        f"{k.replace('_', ' ')} {v}" for k, v in trained["validation"].items()
+        if k in ("dice", "side_accuracy", "part_accuracy")
+    )
+    folder = resources.files("legseg_bids.train") / "data"
+    values = {
+        "name": recipe.name,
+        "task": content["task"],
+        "version": content["version"],
+        "architecture": recipe.network["name"],
+        "parameters": f"{trained['parameters'] / 1e6:.2f} million",
+        "steps": trained["steps"],
+        "stacks": trained["stacks"],
+        "minutes": trained["minutes"],
+        "figures": figures or "not measured",
+        "anatomies": ", ".join(recipe.anatomies),
+        "channels": "\n".join(_channel_rows(recipe)),
+        "sha256": "\n".join(f"| {k} | `{v}` |" for k, v in content["legseg"]["sha256"].items()),
+    }
+    card = Template((folder / "model_card.md").read_text(encoding="utf-8")).substitute(values)
+    (bundle / "docs" / "README.md").write_text(card, encoding="utf-8")
+    licence = (folder / "weights_licence.txt").read_text(encoding="utf-8")
+    (bundle / "LICENSE").write_text(licence, encoding="utf-8")
+
+
+def _channel_rows(recipe: Recipe) -> list[str]:
+    if recipe.kind == "locator":
+        return [f"- side: {', '.join(recipe.sides)}", f"- part: {', '.join(recipe.parts)}"]
+    return [f"- {channel}: {name}" for channel, name in _channel_names(recipe).items()]

@@ -1,0 +1,258 @@
+"""The training loop: resumable, on CPU or CUDA, with a schedule that fits the time given."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from legseg_bids.networks import create
+from legseg_bids.synth.atlas import Anatomy
+from legseg_bids.synth.ranges import Ranges
+from legseg_bids.train.batches import VALIDATION_SEED, locator_batch, segmentation_batch
+from legseg_bids.train.losses import locator_loss, segmentation_loss
+from legseg_bids.train.recipe import Recipe, network_options
+
+#: From this share of the time on, batch normalisation keeps its statistics: the network then
+#: trains on exactly what it will compute later.
+FREEZE_AT = 0.6
+WARM_UP = 0.02
+EMA_DECAY = 0.995
+
+
+@dataclass
+class State:
+    """Everything that a resumed training needs."""
+
+    network: nn.Module
+    average: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+
+def learning_rate(share: float, peak: float) -> float:
+    """Linear warm-up, then a half cosine down to a hundredth, over the share of the time.
+
+    Examples
+    --------
+    >>> round(learning_rate(WARM_UP, 1.0), 3), round(learning_rate(1.0, 1.0), 3)
+    (1.0, 0.01)
+    """
+    if share < WARM_UP:
+        return peak * (0.05 + 0.95 * share / WARM_UP)
+    angle = math.pi * min((share - WARM_UP) / (1 - WARM_UP), 1.0)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(angle)))
+
+
+def new_state(recipe: Recipe, device: str) -> State:
+    """A freshly initialised network and optimiser."""
+    torch.manual_seed(recipe.seed)
+    network = create(recipe.network["name"], **network_options(recipe)).to(device)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    return State(network, average, optimiser)
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write a checkpoint in one piece."""
+    partial = path.with_suffix(".tmp")
+    content = {
+        "network": state.network.state_dict(),
+        "average": state.average,
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+    }
+    torch.save(content, partial)
+    partial.replace(path)
+
+
+def restore_state(state: State, path: Path) -> None:
+    """Continue from a checkpoint."""
+    content = torch.load(path, weights_only=True)
+    state.network.load_state_dict(content["network"])
+    state.average = content["average"]
+    state.optimiser.load_state_dict(content["optimiser"])
+    state.step, state.seconds = content["step"], content["seconds"]
+
+
+def update_average(state: State) -> None:
+    """Exponential moving average of weights and statistics, faster at the beginning."""
+    decay = min(EMA_DECAY, (1 + state.step) / (10 + state.step))
+    for key, value in state.network.state_dict().items():
+        mean = state.average[key]
+        if mean.dtype.is_floating_point:
+            mean.lerp_(value.detach(), 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def freeze_statistics(network: nn.Module) -> None:
+    """Put the batch normalisations into evaluation mode, their scales still learning."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            module.eval()
+
+
+def _loss(recipe: Recipe, network: nn.Module, batch: Sequence[Tensor], device: str) -> Tensor:
+    moved = [b.to(device) for b in batch]
+    with torch.autocast(device.split(":")[0], torch.bfloat16):
+        out = network(moved[0])
+    if recipe.kind == "locator":
+        return locator_loss(out[0].float(), out[1].float(), moved[1], moved[2])
+    return segmentation_loss(out, moved[1])
+
+
+def train_step(
+    recipe: Recipe, state: State, batch: Sequence[Tensor], share: float, device: str
+) -> float:
+    """One step of the optimiser; returns the loss."""
+    state.network.train()
+    if share >= FREEZE_AT:
+        freeze_statistics(state.network)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(share, recipe.learning_rate)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss = _loss(recipe, state.network, batch, device)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimiser.step()
+    state.step += 1
+    update_average(state)
+    return float(loss.detach())
+
+
+def dice_per_channel(network: nn.Module, batches: Sequence[Sequence[Tensor]], device: str) -> Tensor:
+    """Dice coefficient of every channel over all batches; NaN where a channel never occurs."""
+    hit = size = None
+    for image, target in batches:
+        with torch.inference_mode():
+            labels = network(image.to(device)).argmax(1).cpu()
+            classes = int(network.head.out_channels)  # type: ignore[union-attr, arg-type]
+        if hit is None or size is None:
+            hit, size = torch.zeros(classes), torch.zeros(classes)
+        for channel in range(classes):
+            own, truth = labels == channel, target == channel
+            hit[channel] += float((own & truth).sum())
+            size[channel] += float(own.sum() + truth.sum())
+    if hit is None or size is None:
+        msg = "no validation batch; expected at least one"
+        raise ValueError(msg)
+    return 2 * hit / size
+
+
+def accuracy(
+    network: nn.Module, batches: Sequence[Sequence[Tensor]], device: str
+) -> tuple[float, float]:
+    """Share of slices whose side and whose part are right."""
+    right = torch.zeros(2)
+    total = 0
+    for image, sides, parts in batches:
+        with torch.inference_mode():
+            side, part = (o.argmax(1).cpu() for o in network(image.to(device)))
+        known = parts >= 0
+        total += int(known.sum())
+        right += torch.tensor([float(((a == b) & known).sum()) for a, b in
+                               ((side, sides), (part, parts))])
+    return float(right[0] / total), float(right[1] / total)
+
+
+def evaluate_average(
+    recipe: Recipe, state: State, batches: Sequence[Sequence[Tensor]], device: str
+) -> dict[str, float]:
+    """Validation figures of the averaged weights."""
+    network = create(recipe.network["name"], **network_options(recipe)).to(device).eval()
+    network.load_state_dict(state.average)
+    if recipe.kind == "locator":
+        side, part = accuracy(network, batches, device)
+        return {"side_accuracy": side, "part_accuracy": part}
+    dice = dice_per_channel(network, batches, device)
+    reported = torch.tensor([c > 0 for c in recipe.channels])
+    return {"dice": float(dice[reported].nanmean())}
+
+
+def make_batch(
+    recipe: Recipe, anatomies: Sequence[Anatomy], seed: int, ranges: Ranges
+) -> Sequence[Tensor]:
+    """One batch of the recipe's kind."""
+    make: Callable[..., Sequence[Tensor]] = (
+        locator_batch if recipe.kind == "locator" else segmentation_batch
+    )
+    return make(recipe, anatomies, seed, ranges)
+
+
+def train(
+    recipe: Recipe,
+    anatomies: Sequence[Anatomy],
+    folder: Path,
+    minutes: float,
+    device: str = "cpu",
+    ranges: Ranges | None = None,
+    report_every: float = 300.0,
+    validation_batches: int = 6,
+    say: Callable[[str], Any] = print,
+) -> dict[str, float]:
+    """Train for a given time, or go on where an earlier run stopped.
+
+    Parameters
+    ----------
+    folder : Path
+        Receives ``checkpoint.pt`` and ``log.csv``.
+    minutes : float
+        Training time in all, earlier runs counted in.
+    report_every : float
+        Seconds between validations and checkpoints.
+
+    Returns
+    -------
+    dict
+        The last validation figures.
+    """
+    ranges = ranges or Ranges()
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.pt"
+    state = new_state(recipe, device)
+    if checkpoint.exists():
+        restore_state(state, checkpoint)
+        say(f"{recipe.name}: going on from step {state.step}, {state.seconds / 60:.1f} min")
+    validation = [
+        make_batch(recipe, anatomies, VALIDATION_SEED + k, ranges)
+        for k in range(validation_batches)
+    ]
+    figures: dict[str, float] = {}
+    losses: list[float] = []
+    started, last, already = time.monotonic(), time.monotonic(), state.seconds
+    while state.seconds < 60 * minutes or not figures:
+        share = min(state.seconds / (60 * minutes), 1.0)
+        batch = make_batch(recipe, anatomies, recipe.seed * 10_000_000 + state.step, ranges)
+        losses.append(train_step(recipe, state, batch, share, device))
+        now = time.monotonic()
+        state.seconds = already + now - started
+        if now - last > report_every or state.seconds >= 60 * minutes:
+            figures = evaluate_average(recipe, state, validation, device)
+            figures["loss"] = sum(losses) / len(losses)
+            _log(folder / "log.csv", state, figures)
+            text = ", ".join(f"{k} {v:.4f}" for k, v in figures.items())
+            say(f"{recipe.name}: step {state.step}, {state.seconds / 60:.1f} min, {text}")
+            save_state(state, checkpoint)
+            losses, last = [], time.monotonic()
+    return figures
+
+
+def _log(path: Path, state: State, figures: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["step", "minutes", *figures])
+        writer.writerow([state.step, round(state.seconds / 60, 2), *figures.values()])

@@ -1,0 +1,7 @@
+"""The nipype graph of a run: which steps, in which order, with which resources."""
+
+import os
+
+# nipype asks a server for news when it is imported, unless it is told not to.
+os.environ.setdefault("NO_ET", "1")
+os.environ.setdefault("NIPYPE_NO_ET", "1")

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Install the package with everything its tests need, and run every check of the house:
+# style, types, who imports whom, tests with doctests and branch coverage of the pure rooms.
+#
+# Needs Python 3.11 or later. Settings (environment):
+#   PYTHON       the interpreter the virtual environment is made with (default python3)
+#   LEGSEG_VENV  where the virtual environment goes (default .venv-test; kept for next time)
+# Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+venv=${LEGSEG_VENV:-.venv-test}
+lock=requirements/lock-py311.txt
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+step() { printf '\n== %s\n' "$*"; }
+
+step "virtual environment $venv"
+"${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+run() { "$venv/bin/$1" "${@:2}"; }
+
+# PyTorch first and pinned: a range would be free to replace it by a larger CUDA build.
+step "installing"
+run pip install --quiet --disable-pip-version-check "$(grep '^torch==' "$lock")"
+run pip install --quiet --disable-pip-version-check --constraint "$lock" --editable '.[test,train]'
+
+step "style";   run ruff check . && run ruff format --check .
+step "types";   run mypy
+step "imports"; run lint-imports --no-cache
+
+step "tests"
+run pytest --cov --cov-config=pyproject.toml --cov-report=term "$@"

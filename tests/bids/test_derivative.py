@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from legseg_bids.bids import derivative, write
+from legseg_bids.bids.derivative import StationResult, is_done, read_legseg, write_station
+from legseg_bids.bids.discover import discover, index
+from legseg_bids.bids.reading import read_image
+from legseg_bids.errors import OutputError
+
+SHAPE = (4, 5, 3)
+ROW = {"index": 61, "name": "Rectus femoris left", "abbreviation": "RF_L", "volume": 1.5}
+
+
+@pytest.fixture
+def station(build, nearest_odd):
+    root = build({"sub-1/anat/sub-1_acq-out_chunk-2_T1w": {"BodyPart": "LEG"}})
+    return discover(index(root), nearest_odd).stations[0]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def result(**changes: Any) -> StationResult:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1] = 61
+    return StationResult(labels=labels, rows=[ROW], **changes)
+
+
+def run(out: Path, station, config: str = "abc", **changes: Any):
+    header = read_image(station.source).header
+    return write_station(out, station, header, result(**changes), config)
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_all_files_of_a_station(out: Path, station) -> None:
+    paths = run(
+        out,
+        station,
+        mask=np.ones(SHAPE, bool),
+        probabilities=np.full((*SHAPE, 2), 0.5, np.float32),
+        probability_names=["background", "RF_L"],
+        details={"Engine": "openvino"},
+    )
+    stem = "sub-1/anat/sub-1_acq-out_chunk-2"
+    assert set(files(out)) == {
+        f"{stem}_seg-muscles_{suffix}"
+        for suffix in (
+            "dseg.nii.gz",
+            "dseg.tsv",
+            "dseg.json",
+            "probseg.nii.gz",
+            "probseg.json",
+        )
+    } | {f"{stem}_label-leg_mask.nii.gz", f"{stem}_label-leg_mask.json"}
+    assert nib.load(paths.mask).get_fdata().sum() == np.prod(SHAPE)
+    legseg = read_legseg(paths.sidecar)
+    assert legseg["ConfigHash"] == "abc"
+    assert legseg["Engine"] == "openvino"
+    assert set(legseg["SourceSHA256"]) == {"opposed"}
+
+
+def test_a_second_write_gives_the_same_bytes(out: Path, station) -> None:
+    run(out, station)
+    first = files(out)
+    run(out, station)
+    assert files(out) == first
+
+
+def test_files_that_are_no_longer_asked_for_go(out: Path, station) -> None:
+    probabilities = np.zeros((*SHAPE, 1), np.float32)
+    run(out, station, mask=np.ones(SHAPE, bool), probabilities=probabilities,
+        probability_names=["RF_L"])  # fmt: skip
+    run(out, station)
+    assert len(files(out)) == 3
+
+
+def test_done_means_same_configuration_and_same_input(out: Path, station) -> None:
+    assert not is_done(out, station, "abc")
+    run(out, station)
+    assert is_done(out, station, "abc")
+    assert not is_done(out, station, "other")
+    assert not is_done(out, station, "abc", probabilities=True)
+    assert not is_done(out, station, "abc", figure=True)
+    station.source.write_bytes(station.source.read_bytes() + b"\0")
+    assert not is_done(out, station, "abc")
+    station.source.unlink()
+    assert not is_done(out, station, "abc")
+
+
+@pytest.mark.parametrize("lost", ["labels", "table", "sidecar"])
+def test_a_lost_file_means_not_done(out: Path, station, lost: str) -> None:
+    paths = run(out, station)
+    getattr(paths, lost).unlink()
+    assert not is_done(out, station, "abc")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"Legseg": 3}'])
+def test_a_spoilt_sidecar_means_not_done(out: Path, station, content: str) -> None:
+    run(out, station).sidecar.write_text(content)
+    assert not is_done(out, station, "abc")
+
+
+@pytest.mark.parametrize("step", ["write_labels", "write_text", "write_json"])
+def test_a_run_that_stops_half_way_is_not_done(out, station, monkeypatch, step: str) -> None:
+    run(out, station)
+
+    def fail(*_: object) -> None:
+        raise OutputError("full")
+
+    monkeypatch.setattr(derivative, step, fail)
+    with pytest.raises(OutputError):
+        run(out, station)
+    assert not is_done(out, station, "abc")
+
+
+def test_the_sidecar_is_written_last(out: Path, station, monkeypatch) -> None:
+    order: list[str] = []
+    original = write.replacing
+    monkeypatch.setattr(
+        write, "replacing", lambda path: (order.append(path.name), original(path))[1]
+    )
+    run(out, station, mask=np.ones(SHAPE, bool))
+    assert order[-1].endswith("_dseg.json")
+    assert len(order) == 5
+
+
+def test_a_sidecar_that_cannot_be_removed(out: Path, station, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    run(out, station)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        run(out, station)
+
+
+def test_nothing_is_touched_when_a_measure_is_unknown(out: Path, station) -> None:
+    run(out, station)
+    header = read_image(station.source).header
+    with pytest.raises(ValueError, match="not described"):
+        write_station(out, station, header, StationResult(result().labels, [{"x": 1}]), "abc")
+    assert is_done(out, station, "abc")
+
+
+def test_probabilities_need_one_name_each(out: Path, station) -> None:
+    with pytest.raises(ValueError, match="1 names for 2"):
+        run(out, station, probabilities=np.zeros((*SHAPE, 2)), probability_names=["RF_L"])
+
+
+def test_the_sidecar_names_no_place_on_this_machine(out: Path, station) -> None:
+    text = run(out, station).sidecar.read_text()
+    assert str(station.dataset) not in text
+    assert json.loads(text)["Sources"] == [f"bids:raw:{station.source_name}"]

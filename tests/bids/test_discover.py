@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legseg_bids.bids.discover import discover, index
+from legseg_bids.bids.names import assert_unique, output_path
+from legseg_bids.bids.stations import Discovery, Station
+from legseg_bids.errors import NoInput
+
+WATER, FAT = {"ImageType": ["DERIVED", "WATER"]}, {"ImageType": ["DERIVED", "FAT"]}
+THREE_TESLA = {"MagneticFieldStrength": 3}
+
+
+def anat(**sidecars: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """``a__b_T1w`` stands for ``acq-a_…``: keys are file names with ``__`` for ``-``."""
+    return {
+        f"sub-1/anat/sub-1_{name.replace('__', '-')}": sidecar
+        for name, sidecar in sidecars.items()
+    }
+
+
+def echoes(times: list[Any], **common: Any) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for number, time in enumerate(times, 1):
+        sidecar = {**common} if time is None else {"EchoTime": time, **common}
+        found |= anat(**{f"acq__d_echo__{number}_MEGRE": sidecar})
+    return found
+
+
+@pytest.fixture
+def find(build, nearest_odd):
+    def _find(images: Mapping[str, Mapping[str, Any]]) -> Discovery:
+        return discover(index(build(images)), nearest_odd)
+
+    return _find
+
+
+def only(discovery: Discovery) -> Station:
+    assert len(discovery.stations) == 1, discovery
+    return discovery.stations[0]
+
+
+def taken(station: Station) -> dict[str, str]:
+    return {role: path.name.partition(".")[0] for role, path in station.files.items()}
+
+
+def test_an_acquired_opposed_phase_image(find) -> None:
+    station = only(find(anat(acq__outphase_T1w={"BodyPart": "LEG", "PatientName": "X"})))
+    assert station.kind == "opposed"
+    assert taken(station) == {"opposed": "sub-1_acq-outphase_T1w"}
+    assert station.metadata == {"BodyPart": "LEG"}
+    assert station.source_name == "sub-1/anat/sub-1_acq-outphase_T1w.nii.gz"
+    assert "says 'outphase'" in station.reason
+
+
+def test_the_opposed_echo_is_chosen_by_time_and_field(find) -> None:
+    station = only(find(echoes([0.0023, 0.00345, 0.0046], **THREE_TESLA)))
+    assert station.kind == "echoes"
+    assert taken(station) == {"opposed": "sub-1_acq-d_echo-2_MEGRE"}
+    assert station.metadata["EchoTime"] == 0.00345
+    assert "TE 3.45 ms at 3 T" in station.reason
+
+
+def test_echo_times_in_milliseconds_are_converted_and_noted(find) -> None:
+    station = only(find(echoes([2.3, 3.45], **THREE_TESLA)))
+    assert station.metadata["EchoTime"] == pytest.approx(0.00345)
+    assert "read as milliseconds" in station.reason
+
+
+def test_only_magnitudes_are_echoes(find) -> None:
+    times = {"EchoTime": 0.00345, **THREE_TESLA}
+    images = anat(
+        acq__d_echo__1_part__phase_MEGRE=times,
+        acq__d_echo__1_part__mag_MEGRE=times,
+        acq__d_echo__1_part__real_MEGRE=times,
+    )
+    assert taken(only(find(images))) == {"opposed": "sub-1_acq-d_echo-1_part-mag_MEGRE"}
+
+
+def test_water_and_fat_make_a_station_named_after_water(find) -> None:
+    station = only(find(anat(acq__dixonwater_T1w=WATER, acq__dixonfat_T1w=FAT)))
+    assert station.kind == "water_fat"
+    assert station.source.name == "sub-1_acq-dixonwater_T1w.nii.gz"
+    assert station.uris() == [
+        "bids:raw:sub-1/anat/sub-1_acq-dixonwater_T1w.nii.gz",
+        "bids:raw:sub-1/anat/sub-1_acq-dixonfat_T1w.nii.gz",
+    ]
+
+
+def test_water_fat_has_no_echo_time(find) -> None:
+    images = anat(acq__w_T1w={**WATER, "EchoTime": 0.001}, acq__f_T1w={**FAT, "EchoTime": 0.001})
+    assert "EchoTime" not in only(find(images)).metadata
+
+
+def test_water_and_fat_accompany_an_opposed_image(find) -> None:
+    images = anat(acq__dOUT_T1w={}, acq__dIN_T1w={}, acq__dW_T1w={}, acq__dF_T1w={})
+    station = only(find(images))
+    assert station.kind == "opposed"
+    assert set(station.files) == {"opposed", "water", "fat"}
+    assert station.source == station.files["opposed"]
+    assert station.uris()[0].endswith("dOUT_T1w.nii.gz")
+
+
+def test_water_and_fat_of_another_suffix_accompany_echoes(find) -> None:
+    images = {
+        **echoes([0.00115, 0.0023], **THREE_TESLA),
+        **anat(acq__dW_T1w=WATER, acq__dF_T1w=FAT),
+    }
+    assert set(only(find(images)).files) == {"opposed", "water", "fat"}
+
+
+def test_water_alone_beside_an_opposed_image_is_no_obstacle(find) -> None:
+    found = find(anat(acq__dOUT_T1w={}, acq__dW_T1w=WATER))
+    assert set(only(found).files) == {"opposed"}
+    assert found.require_stations() == found.stations
+
+
+@pytest.mark.parametrize("entity", ["chunk", "run"])
+def test_other_entities_separate_stations(find, entity: str) -> None:
+    images = anat(**{f"acq__out_{entity}__{n}_T1w": {} for n in (1, 2)})
+    found = find(images)
+    assert len(found.stations) == 2
+    assert_unique(output_path(Path("out"), s.source_name) for s in found.stations)
+    assert len({s.identifier for s in found.stations}) == 2
+
+
+def test_other_acquisition_words_separate_stations(find) -> None:
+    images = anat(
+        acq__thighW_T1w=WATER, acq__thighF_T1w=FAT, acq__calfW_T1w=WATER, acq__calfF_T1w=FAT
+    )
+    assert {s.entities["acq"] for s in find(images).stations} == {"thighW", "calfW"}
+
+
+def test_images_that_differ_in_suffix_only_give_one_output(find) -> None:
+    station = only(find(anat(acq__out_FLASH={}, acq__out_T1w={})))
+    assert taken(station) == {"opposed": "sub-1_acq-out_T1w"}
+
+
+def test_sessions_are_separate(build, nearest_odd) -> None:
+    stems = {f"sub-1/ses-{s}/anat/sub-1_ses-{s}_acq-out_T1w": {} for s in "ab"}
+    found = discover(index(build(stems)), nearest_odd)
+    assert [s.session for s in found.stations] == ["a", "b"]
+
+
+def test_an_ambiguous_opposed_image_falls_back_on_the_echoes(find) -> None:
+    images = anat(
+        acq__opp_echo__1_MEGRE={"EchoTime": 0.0023, **THREE_TESLA},
+        acq__opp_echo__2_MEGRE={"EchoTime": 0.00345, **THREE_TESLA},
+    )
+    station = only(find(images))
+    assert station.query == "echoes"
+    assert "all say that they are in opposed phase" in station.reason
+
+
+def test_an_echo_without_time_is_left_out_with_a_note(find) -> None:
+    station = only(find(echoes([None, 0.00345], **THREE_TESLA)))
+    assert "echo-1_MEGRE.nii.gz left out" in station.reason
+
+
+SKIPPED = [
+    (anat(acq__dixonwater_T1w=WATER), "water image without its fat image"),
+    (anat(acq__dixonfat_T1w=FAT), "fat image without its water image"),
+    (anat(acq__inphase_T1w={}), "is in phase"),
+    (anat(T1w={}), "does not say what it shows"),
+    (anat(acq__fatsat_T1w={}), "does not say what it shows"),
+    (anat(acq__outphase_T1w={"ImageType": ["IN_PHASE"]}), "is unclear: .*contradict"),
+    (anat(acq__out_part__phase_T1w={}), "is a phase, real or imaginary image"),
+    (echoes([None, None], **THREE_TESLA), r"no usable EchoTime \(seconds\)"),
+    (echoes([[1, 2]], **THREE_TESLA), r"no usable EchoTime"),
+    (echoes([0.00345]), r"no usable MagneticFieldStrength"),
+    (echoes([None]), r"EchoTime .* and no MagneticFieldStrength"),
+    (echoes([0.0023, 0.0046], **THREE_TESLA), "no echo of .* fits: no opposed echo"),
+    (anat(acq__w_T1w=WATER, acq__w_rec__a_T1w=FAT), "contradict"),
+]
+
+
+@pytest.mark.parametrize(("images", "match"), SKIPPED)
+def test_unusable_stations_are_reported(find, images, match: str) -> None:
+    found = find(images)
+    assert not found.stations
+    assert all(skip.files for skip in found.skipped)
+    with pytest.raises(NoInput, match=match):
+        found.require_stations()
+
+
+def test_two_pairs_of_one_suffix_are_refused(find) -> None:
+    images = anat(
+        acq__water_echo__1_T1w={}, acq__water_echo__2_T1w={}, acq__fat_T1w={}, acq__fat_PDw={}
+    )
+    assert "do not make one pair" in find(images).skipped[0].reason
+
+
+def break_link(root: Path, name: str) -> None:
+    path = root / "sub-1/anat" / name
+    path.unlink()
+    path.symlink_to("../../.git/annex/objects/nowhere")
+
+
+def test_a_broken_link_is_reported_and_not_worked_around(build, nearest_odd) -> None:
+    root = build(anat(acq__dOUT_T1w={}, acq__dW_T1w=WATER, acq__dF_T1w=FAT))
+    break_link(root, "sub-1_acq-dOUT_T1w.nii.gz")
+    found = discover(index(root), nearest_odd)
+    assert not found.stations
+    assert "datalad get sub-1/anat/sub-1_acq-dOUT_T1w.nii.gz" in str(found.skipped[0])
+
+
+def test_a_broken_companion_only_costs_the_fat_fraction(build, nearest_odd) -> None:
+    root = build(anat(acq__dOUT_T1w={}, acq__dW_T1w=WATER, acq__dF_T1w=FAT))
+    break_link(root, "sub-1_acq-dF_T1w.nii.gz")
+    station = only(discover(index(root), nearest_odd))
+    assert set(station.files) == {"opposed"}
+    assert "no fat fraction" in station.reason
+
+
+@pytest.mark.parametrize("name", ["acq-out_T1w", "acq-dixon_T1w"])
+def test_a_broken_sidecar_only_costs_its_own_station(build, nearest_odd, name: str) -> None:
+    root = build({f"sub-1/anat/sub-1_{name}": {}, "sub-2/anat/sub-2_acq-out_T1w": {}})
+    (root / f"sub-1/anat/sub-1_{name}.json").write_text("{")
+    found = discover(index(root), nearest_odd)
+    assert only(found).subject == "2"
+    assert "is not JSON" in found.skipped[0].reason
+
+
+def test_a_participant_without_images_is_reported(build, nearest_odd) -> None:
+    root = build(anat(acq__out_T1w={}))
+    (root / "sub-2").mkdir()
+    found = discover(index(root), nearest_odd)
+    assert [(skip.subject, skip.files) for skip in found.skipped] == [("2", ())]
+
+
+def test_the_words_for_a_skipped_session(build, nearest_odd) -> None:
+    root = build({"sub-1/ses-a/anat/sub-1_ses-a_T1w": {}})
+    assert str(discover(index(root), nearest_odd).skipped[0]).startswith("sub-1 ses-a: skipped")
+
+
+def test_stations_travel_between_processes_and_through_json(find) -> None:
+    station = only(find(anat(acq__outphase_T1w={"BodyPart": "LEG"})))
+    assert pickle.loads(pickle.dumps(station)) == station
+    assert Station.from_dict(json.loads(json.dumps(station.as_dict()))) == station

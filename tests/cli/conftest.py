@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running import Ended, Legseg, run_legseg
+
+
+@pytest.fixture
+def legseg(tiny_models: Path, bids_dir: Path, tmp_path: Path) -> Legseg:
+    """Run the application with tiny models on a small dataset, unless told otherwise."""
+
+    def run(
+        *options: str,
+        bids: Path = bids_dir,
+        out: Path = tmp_path / "out",
+        level: str = "participant",
+        models: Path = tiny_models,
+        validate: bool = False,
+    ) -> Ended:
+        words = [bids, out, level, "--models", models, "--device", "cpu"]
+        words += [] if validate else ["--skip-bids-validation"]
+        words += [] if "--nprocs" in options else ["--nprocs", "1"]
+        return run_legseg(*words, *options)
+
+    return run

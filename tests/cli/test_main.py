@@ -1,0 +1,322 @@
+"""The application as its users meet it: what it writes, prints, and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from running import Ended, Legseg, run_legseg
+from skeleton import opposed, outphase_dataset, tree, write_dataset, write_image
+from tiny_models import damage, write_models
+
+from legseg_bids.bids.validate import find_command
+
+STEM = "sub-01/anat/sub-01_acq-outphase_"
+IMAGE = f"{STEM}T1w.nii.gz"
+MANIFEST = [
+    ".bidsignore",
+    "README.md",
+    "dataset_description.json",
+    "logs/sub-01/RUN.toml",
+    f"{STEM}label-leg_mask.json",
+    f"{STEM}label-leg_mask.nii.gz",
+    f"{STEM}seg-muscles_dseg.json",
+    f"{STEM}seg-muscles_dseg.nii.gz",
+    f"{STEM}seg-muscles_dseg.tsv",
+    "sub-01/figures/sub-01_acq-outphase_seg-muscles_dseg.png",
+]
+PROBABILITIES = [f"{STEM}seg-muscles_probseg.json", f"{STEM}seg-muscles_probseg.nii.gz"]
+GROUP = [
+    "group_volumes.tsv",
+    "participants.json",
+    "participants.tsv",
+    "phenotype/legseg.json",
+    "phenotype/legseg.tsv",
+]
+
+
+def manifest(out: Path) -> list[str]:
+    """All files, with the run's name taken out of the log's."""
+    return sorted(re.sub(r"[^/]+\.toml", "RUN.toml", path) for path in tree(out))
+
+
+def stamps(out: Path) -> dict[str, int]:
+    """When each file but the logs was written."""
+    return {path: (out / path).stat().st_mtime_ns for path in tree(out) if "logs/" not in path}
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """One run on a fresh dataset, looked at by many tests; nobody changes it."""
+
+    bids: Path
+    out: Path
+    ended: Ended
+    input_before: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> FirstRun:
+    root = tmp_path_factory.mktemp("first")
+    bids = outphase_dataset(root / "bids")
+    before = stamps(bids)
+    options = ["--models", tiny_models, "--skip-bids-validation", "--nprocs", "1"]
+    options += ["--participant-label", "sub-01", "--mem", "1GiB", "--device", "cpu"]
+    ended = run_legseg(bids, root / "out", "participant", *options)
+    return FirstRun(bids, root / "out", ended, before)
+
+
+class TestFirstRun:
+    def test_writes_these_files_and_no_other(self, first: FirstRun) -> None:
+        assert manifest(first.out) == sorted(MANIFEST)
+
+    def test_says_what_was_taken_what_became_of_it_and_why_it_ends_so(
+        self, first: FirstRun
+    ) -> None:
+        assert first.ended.code == 0
+        assert "acq-outphase_T1w.nii.gz as opposed (query opposed" in first.ended.progress
+        assert first.ended.progress.count("(1/1) sub-01_acq-outphase_T1w: ") >= 3
+        assert first.ended.lines == [
+            f"SEGMENTED: {IMAGE}: {STEM}seg-muscles_dseg.nii.gz",
+            "legseg-bids: exit code 0: 1 segmented",
+        ]
+
+    def test_labels_lie_on_the_grid_of_the_source(self, first: FirstRun) -> None:
+        source = nib.load(first.bids / IMAGE)
+        labels = nib.load(first.out / f"{STEM}seg-muscles_dseg.nii.gz")
+        assert labels.shape == source.shape
+        assert set(np.unique(np.asarray(labels.dataobj))) == {0, 31, 32, 33, 34}
+        for field in ("qform_code", "sform_code", "srow_x", "xyzt_units"):
+            np.testing.assert_array_equal(labels.header[field], source.header[field])
+
+    def test_the_input_is_not_touched(self, first: FirstRun) -> None:
+        assert stamps(first.bids) == first.input_before
+
+    def test_the_log_holds_the_settings(self, first: FirstRun) -> None:
+        (log,) = (first.out / "logs" / "sub-01").glob("*.toml")
+        content = tomllib.loads(log.read_text())
+        assert content["settings"]["participants"] == ["01"]
+        assert content["settings"]["memory"] == 1024**3
+        assert content["run"]["engine"] == "openvino"
+        sidecar = json.loads((first.out / f"{STEM}seg-muscles_dseg.json").read_text())
+        assert sidecar["Legseg"]["RunUUID"] == content["run"]["id"] == log.stem
+        assert sidecar["Legseg"]["ConfigHash"] == content["run"]["config_hash"]
+
+
+class TestOptions:
+    def test_output_with_probabilities_and_group_is_valid_bids(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        legseg("--write-probabilities")
+        legseg(level="group")
+        assert manifest(tmp_path / "out") == sorted(MANIFEST + PROBABILITIES + GROUP)
+        done = subprocess.run(
+            [str(find_command()), "--format", "json", str(tmp_path / "out")],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "DENO_DIR": str(tmp_path / "deno")},
+        )
+        issues = json.loads(done.stdout)["issues"]["issues"]
+        assert [issue for issue in issues if issue["severity"] == "error"] == []
+        assert done.returncode == 0
+
+    def test_temporary_files_are_removed(
+        self, legseg: Legseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "tmp").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+        legseg()
+        assert tree(tmp_path / "tmp") == []
+
+    def test_the_work_folder_is_kept_and_used_again(self, legseg: Legseg, tmp_path: Path) -> None:
+        work = tmp_path / "work"
+        legseg("-w", str(work))
+        (prepared,) = work.rglob("prepared.npz")
+        before = prepared.stat().st_mtime_ns
+        shutil.rmtree(tmp_path / "out")
+        assert legseg("-w", str(work)).code == 0
+        assert prepared.stat().st_mtime_ns == before
+        assert manifest(tmp_path / "out") == sorted(MANIFEST)
+
+    def test_a_dry_run_writes_nothing(self, legseg: Legseg, tmp_path: Path) -> None:
+        ended = legseg("--dry-run")
+        assert ended.code == 0
+        assert ended.lines[0] == f"WOULD BE SEGMENTED: {IMAGE}"
+        assert not (tmp_path / "out").exists()
+
+
+class TestSecondRun:
+    def test_recomputes_nothing(self, legseg: Legseg, tmp_path: Path) -> None:
+        legseg()
+        before = stamps(tmp_path / "out")
+        ended = legseg()
+        assert stamps(tmp_path / "out") == before
+        assert ended.code == 0
+        assert ended.line(IMAGE).startswith("DONE ALREADY")
+
+    @pytest.mark.parametrize("name", ["dseg.json", "dseg.tsv", "dseg.nii.gz", "dseg.png"])
+    def test_writes_again_what_is_missing(self, legseg: Legseg, tmp_path: Path, name: str) -> None:
+        legseg()
+        next((tmp_path / "out").rglob(f"*{name}")).unlink()
+        assert legseg().line(IMAGE).startswith("SEGMENTED")
+        assert manifest(tmp_path / "out").count("logs/sub-01/RUN.toml") == 2
+
+    @pytest.mark.parametrize("change", ["--overwrite", "--write-probabilities", "image", "models"])
+    def test_segments_again_what_changed(
+        self, legseg: Legseg, tmp_path: Path, bids_dir: Path, tiny_models: Path, change: str
+    ) -> None:
+        legseg()
+        options = [change] if change.startswith("--") else []
+        models = tiny_models
+        if change == "image":
+            write_image(bids_dir / f"{STEM}T1w", opposed(seed=99))
+        if change == "models":
+            models = write_models(tmp_path / "models", side="left")
+        assert legseg(*options, models=models).line(IMAGE).startswith("SEGMENTED")
+
+
+def bids_with(root: Path, name: str, text: str) -> Path:
+    """The small dataset with a file more, or with another text in a file."""
+    (root / "bids" / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / "bids" / name).write_text(text)
+    return root / "bids"
+
+
+def empty_bids(root: Path) -> Path:
+    shutil.rmtree(root / "bids" / "sub-01")
+    return root / "bids"
+
+
+def renamed_bids(root: Path, word: str) -> Path:
+    """The only image says that it is of another contrast."""
+    for path in (root / "bids" / "sub-01" / "anat").iterdir():
+        path.rename(path.with_name(path.name.replace("outphase", word)))
+    return root / "bids"
+
+
+def bids_of_session_a(root: Path) -> Path:
+    image = {"sub-1/ses-a/anat/sub-1_ses-a_acq-opp_T1w": opposed()}
+    return write_dataset(root / "sessions", image)
+
+
+def models_without(root: Path, name: str) -> Path:
+    (write_models(root / "models") / name).unlink()
+    return root / "models"
+
+
+def damaged_models(root: Path) -> Path:
+    damage(write_models(root / "models") / "lower_leg")
+    return root / "models"
+
+
+def other_dataset(root: Path) -> Path:
+    (root / "out").mkdir()
+    text = json.dumps({"Name": "fMRIPrep", "GeneratedBy": [{"Name": "fMRIPrep"}]})
+    (root / "out" / "dataset_description.json").write_text(text)
+    return root / "out"
+
+
+def file_instead_of_folder(root: Path) -> Path:
+    (root / "file").write_text("not a folder")
+    return root / "file" / "out"
+
+
+ONNX = "thigh/models/model.onnx"
+Given = Callable[[Path], dict[str, Any]]
+TROUBLES: dict[str, tuple[Given, int, str]] = {
+    "input does not exist": (lambda r: {"bids": r / "nowhere"}, 66, "is not a folder"),
+    "input is no dataset": (lambda r: {"bids": r / "bids" / "sub-01"}, 16, "no dataset_descr"),
+    "input is not valid": (
+        lambda r: {"bids": bids_with(r, "sub-01/anat/sub-01_x.txt", ""), "validate": True},
+        16,
+        "is not valid BIDS",
+    ),
+    "input without participants": (lambda r: {"bids": empty_bids(r)}, 66, "no sub-"),
+    "unknown participant": (
+        lambda r: {"options": ["--participant-label", "9"]},
+        18,
+        "9 not found",
+    ),
+    "unknown session": (
+        lambda r: {"bids": bids_of_session_a(r), "options": ["--session-label", "b"]},
+        18,
+        "session b not found",
+    ),
+    "in-phase image only": (lambda r: {"bids": renamed_bids(r, "inphase")}, 66, "in phase"),
+    "water image only": (lambda r: {"bids": renamed_bids(r, "water")}, 66, "without its fat"),
+    "image of no known contrast": (lambda r: {"bids": renamed_bids(r, "x")}, 66, "no image that"),
+    "output is the input": (lambda r: {"out": r / "bids"}, 2, "is the input dataset"),
+    "output inside the input": (lambda r: {"out": r / "bids" / "out"}, 2, "inside the input"),
+    "work inside the input": (
+        lambda r: {"options": ["-w", str(r / "bids" / "work")]},
+        2,
+        "inside the input",
+    ),
+    "output cannot be written": (
+        lambda r: {"out": file_instead_of_folder(r)},
+        73,
+        "cannot be written",
+    ),
+    "output is another dataset": (lambda r: {"out": other_dataset(r)}, 73, "fMRIPrep"),
+    "model is missing": (lambda r: {"models": models_without(r, ONNX)}, 1, "does not exist"),
+    "model is damaged": (lambda r: {"models": damaged_models(r)}, 1, "has SHA-256"),
+    "no models": (lambda r: {"models": r / "nowhere"}, 1, "no folder of models"),
+    "memory without unit": (lambda r: {"options": ["--mem", "8"]}, 2, "with a unit"),
+    "device for another engine": (
+        lambda r: {"options": ["--engine", "openvino", "--device", "cuda"]},
+        2,
+        "cuda",
+    ),
+    "group without results": (lambda r: {"level": "group"}, 66, "run the participant level"),
+}
+
+
+@pytest.mark.parametrize(("given", "code", "said"), TROUBLES.values(), ids=list(TROUBLES))
+def test_trouble_ends_with_its_exit_code_and_reason(
+    legseg: Legseg, tmp_path: Path, given: Given, code: int, said: str
+) -> None:
+    arguments = given(tmp_path)
+    ended = legseg(*arguments.pop("options", []), **arguments)
+    assert ended.code == code
+    assert any(line.startswith(f"legseg-bids: exit code {code}: ") for line in ended.lines)
+    assert said in "\n".join(ended.lines)
+    assert not list(tmp_path.rglob("*_dseg.nii.gz"))
+    assert "Traceback" not in ended.progress
+
+
+def test_an_interrupted_run_says_so(legseg: Legseg, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("legseg_bids.workflows.run.discover", interrupt)
+    ended = legseg()
+    assert ended.code == 130
+    assert "interrupted" in ended.lines[-1]
+
+
+def test_group_table_has_a_row_for_each_participant(legseg: Legseg, tmp_path: Path) -> None:
+    bids = outphase_dataset(tmp_path / "two", 2)
+    legseg(bids=bids)
+    ended = legseg(bids=Path("-"), level="group")
+    assert ended.code == 0
+    assert "written from 2 image(s)" in ended.lines[-1]
+    rows = (tmp_path / "out" / "phenotype" / "legseg.tsv").read_text().splitlines()
+    assert [row.split("\t")[0] for row in rows] == ["participant_id", "sub-01", "sub-02"]
+
+
+def test_group_names_who_is_missing(legseg: Legseg) -> None:
+    legseg()
+    ended = legseg("--participant-label", "01", "02", level="group")
+    assert "MISSING: sub-02: no finished image" in ended.lines

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legseg_bids.measure import measure
+
+SPACING = (1.5, 1.5, 6.0)
+
+
+def labels_with(index: int, box: tuple[slice, slice, slice]) -> np.ndarray:
+    labels = np.zeros((12, 10, 8), dtype=np.uint8)
+    labels[box] = index
+    return labels
+
+
+def test_volume_and_extent_of_a_block() -> None:
+    labels = labels_with(61, np.s_[2:6, 3:8, 2:5])
+    (row,) = measure(labels, SPACING)
+    assert (row.index, row.abbreviation, row.side, row.tissue) == (61, "RF_L", "left", "muscle")
+    assert row.voxels == 4 * 5 * 3
+    assert row.volume == pytest.approx(4 * 5 * 3 * 13.5 / 1000)
+    assert (row.first_slice, row.last_slice, row.slices) == (2, 4, 3)
+    assert (row.touches_edge, row.truncated, row.cut_in_plane) == (False, "none", False)
+    assert row.mean_fat_fraction is None
+    assert row.includes is None
+
+
+@pytest.mark.parametrize(
+    ("extent", "truncated"),
+    [
+        (slice(1, 7), "none"),
+        (slice(0, 7), "distal"),
+        (slice(1, 8), "proximal"),
+        (slice(0, 8), "both"),
+    ],
+)
+def test_truncation_names_the_end(extent: slice, truncated: str) -> None:
+    (row,) = measure(labels_with(5, np.s_[4:6, 4:6, extent]), SPACING)
+    assert row.truncated == truncated
+    assert row.touches_edge == (truncated != "none")
+
+
+def test_blank_slices_do_not_hide_a_truncation() -> None:
+    labels = labels_with(5, np.s_[4:6, 4:6, 2:6])
+    body = np.zeros(labels.shape, dtype=bool)
+    body[3:8, 3:8, 1:6] = True
+    assert measure(labels, SPACING, body=body)[0].truncated == "proximal"
+    assert measure(labels, SPACING)[0].truncated == "none"
+    assert measure(labels, SPACING, body=np.zeros_like(body))[0].truncated == "none"
+
+
+@pytest.mark.parametrize(
+    ("box", "cut"),
+    [
+        (np.s_[1:11, 1:9, 3:4], False),
+        (np.s_[0:3, 1:9, 3:4], True),
+        (np.s_[5:12, 1:9, 3:4], True),
+        (np.s_[5:6, 0:2, 3:4], True),
+        (np.s_[5:6, 8:10, 3:4], True),
+    ],
+)
+def test_cut_in_plane(box: tuple[slice, slice, slice], cut: bool) -> None:
+    assert measure(labels_with(5, box), SPACING)[0].cut_in_plane is cut
+
+
+def test_fat_fraction_is_that_of_the_muscle_alone() -> None:
+    labels = labels_with(17, np.s_[2:4, 2:4, 2:4])
+    fat = np.full(labels.shape, 0.9)
+    fat[labels == 17] = [0.1] * 5 + [0.3, 0.5, np.nan]
+    (row,) = measure(labels, SPACING, fat_fraction=fat)
+    assert row.mean_fat_fraction == pytest.approx(1.3 / 7)
+    assert row.median_fat_fraction == pytest.approx(0.1)
+    assert row.includes == "FB_L"
+
+
+def test_fat_fraction_is_unknown_where_nothing_is_finite() -> None:
+    labels = labels_with(17, np.s_[2:4, 2:4, 2:4])
+    (row,) = measure(labels, SPACING, fat_fraction=np.full(labels.shape, np.nan))
+    assert (row.mean_fat_fraction, row.median_fat_fraction) == (None, None)
+
+
+def test_a_gap_counts_in_the_extent_but_not_in_the_slices() -> None:
+    labels = labels_with(5, np.s_[4:6, 4:6, 1:7])
+    labels[:, :, 3:5] = 0
+    (row,) = measure(labels, SPACING)
+    assert (row.first_slice, row.last_slice, row.slices) == (1, 6, 4)
+
+
+def test_only_background_gives_no_row() -> None:
+    assert measure(np.zeros((3, 3, 3), dtype=np.uint16), SPACING) == ()
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 61, 62, 151]), min_size=60, max_size=60))
+def test_rows_account_for_every_labelled_voxel(values: list[int]) -> None:
+    labels = np.array(values, dtype=np.uint8).reshape(4, 5, 3)
+    rows = measure(labels, (1.0, 2.0, 3.0))
+    assert [row.index for row in rows] == sorted(set(values) - {0})
+    assert sum(row.voxels for row in rows) == np.count_nonzero(labels)
+    assert sum(row.volume for row in rows) == pytest.approx(np.count_nonzero(labels) * 0.006)
+
+
+@pytest.mark.parametrize(
+    ("labels", "fat", "error", "message"),
+    [
+        (np.zeros((3, 3), np.uint8), None, ValueError, r"shape \(3, 3\)"),
+        (np.zeros((3, 3, 3)), None, ValueError, "float64"),
+        (np.zeros((3, 3, 3), np.uint8), np.zeros((3, 3, 4)), ValueError, "same grid"),
+        (np.full((3, 3, 3), 99, np.uint8), None, KeyError, "99"),
+    ],
+)
+def test_bad_input(
+    labels: np.ndarray, fat: np.ndarray | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        measure(labels, SPACING, fat_fraction=fat)

@@ -1,0 +1,52 @@
+"""A label map of two simple legs, for tests of the simulator: rings of muscle around a bone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+SPACING = (4.0, 4.0, 10.0)
+SHAPE = (90, 40, 90)
+#: Atlas ids of the right leg; the left one is 100 more.
+FEMUR, TIBIA, FIBULA, HIP, PATELLA = 60, 61, 62, 64, 63
+QUADRANTS_THIGH = (14, 16, 23, 26)  # vastus lateralis and medialis, biceps long, semimembranosus
+QUADRANTS_CALF = (35, 28, 27, 29)  # tibialis anterior, gastrocnemii, soleus
+FAT = 90
+
+
+def phantom_map() -> NDArray[np.uint8]:
+    """Label map (x, y, z), axes RAS, ids as in the Visible Human maps."""
+    x, y = np.meshgrid(
+        *(np.arange(n) * s for n, s in zip(SHAPE[:2], SPACING[:2], strict=True)), indexing="ij"
+    )
+    out = np.zeros(SHAPE, np.uint8)
+    for offset, centre in ((100, 90.0), (0, 270.0)):
+        side = 1.0 if offset else -1.0
+        dx, dy = (x - centre) * side, y - 80.0
+        radius, quadrant = np.hypot(dx, dy), (dx > 0).astype(int) + 2 * (dy < 0)
+        for z in range(SHAPE[2]):
+            height = z * SPACING[2]
+            thigh = height > 420
+            reach = 62.0 if thigh else 46.0
+            plane = out[..., z]
+            plane[radius < reach + 12] = FAT
+            if height < 40:
+                continue
+            ids = np.array(QUADRANTS_THIGH if thigh else QUADRANTS_CALF) + offset
+            if not 400 < height < 440:
+                plane[radius < reach] = ids[quadrant][radius < reach]
+            plane[radius < 14] = (FEMUR if thigh else TIBIA) + offset
+            if height > 800:
+                plane[(radius > 30) & (radius < 44) & (dx > 0)] = HIP + offset
+    return out
+
+
+def write_phantom(folder: Path, name: str = "vhm") -> Path:
+    """Write ``<name>_labels.nii.gz``; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(phantom_map(), np.diag([*SPACING, 1.0]))
+    nib.save(image, folder / f"{name}_labels.nii.gz")
+    return folder

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from legseg_bids.synth.ranges import Ranges
+from legseg_bids.train.loop import (
+    WARM_UP,
+    dice_per_channel,
+    freeze_statistics,
+    learning_rate,
+    make_batch,
+    new_state,
+    restore_state,
+    save_state,
+    train,
+    train_step,
+)
+from legseg_bids.train.recipe import Recipe
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    rates = [learning_rate(s / 100, 1.0) for s in range(101)]
+    peak = rates.index(max(rates))
+    assert abs(peak / 100 - WARM_UP) <= 0.02
+    assert rates[-1] == pytest.approx(0.01)
+    assert all(a >= b for a, b in zip(rates[peak:], rates[peak + 1 :], strict=False))
+
+
+def test_steps_make_the_loss_smaller(anatomy, thigh: Recipe) -> None:
+    torch.set_num_threads(1)
+    state = new_state(thigh, "cpu")
+    batch = make_batch(thigh, [anatomy], 1, Ranges())
+    losses = [train_step(thigh, state, batch, 0.1, "cpu") for _ in range(12)]
+    assert losses[-1] < 0.9 * losses[0]
+    assert state.step == 12
+
+
+def test_frozen_statistics_do_not_move(anatomy, thigh: Recipe) -> None:
+    state = new_state(thigh, "cpu")
+    before = state.network.stem.norm.running_mean.clone()
+    batch = make_batch(thigh, [anatomy], 1, Ranges())
+    train_step(thigh, state, batch, 0.9, "cpu")
+    assert torch.equal(before, state.network.stem.norm.running_mean)
+    train_step(thigh, state, batch, 0.1, "cpu")
+    assert not torch.equal(before, state.network.stem.norm.running_mean)
+    freeze_statistics(state.network)
+    assert not state.network.stem.norm.training
+
+
+def test_checkpoint_restores_everything(anatomy, thigh: Recipe, tmp_path: Path) -> None:
+    batch = make_batch(thigh, [anatomy], 1, Ranges())
+    first = new_state(thigh, "cpu")
+    train_step(thigh, first, batch, 0.1, "cpu")
+    first.seconds = 7.0
+    save_state(first, tmp_path / "c.pt")
+    second = new_state(thigh, "cpu")
+    restore_state(second, tmp_path / "c.pt")
+    assert (second.step, second.seconds) == (1, 7.0)
+    assert train_step(thigh, first, batch, 0.1, "cpu") == pytest.approx(
+        train_step(thigh, second, batch, 0.1, "cpu"), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["thigh", "locator"])
+def test_train_writes_log_and_goes_on(anatomy, kind: str, run_dir: Path, request) -> None:
+    recipe = request.getfixturevalue(kind)
+    said: list[str] = []
+    options = {"validation_batches": 1, "report_every": 0.0, "say": said.append}
+    figures = train(recipe, [anatomy], run_dir, 0.01, **options)
+    assert all(0 <= v <= 1 for k, v in figures.items() if k != "loss" and v == v)
+    rows = (run_dir / "log.csv").read_text().splitlines()
+    assert rows[0].startswith("step,minutes,")
+    steps = int(rows[-1].split(",")[0])
+    train(recipe, [anatomy], run_dir, 0.02, **options)
+    assert any("going on from step" in line for line in said)
+    assert int((run_dir / "log.csv").read_text().splitlines()[-1].split(",")[0]) > steps
+    assert not list(run_dir.glob("*.tmp"))
+
+
+def test_dice_of_a_network_that_is_always_right() -> None:
+    class Copy(torch.nn.Module):
+        head = torch.nn.Conv3d(1, 3, 1)
+
+        def forward(self, x):
+            return torch.nn.functional.one_hot(x[:, 0].long(), 3).movedim(-1, 1).float()
+
+    target = torch.tensor([0, 1, 1, 0]).reshape(1, 1, 2, 2)
+    value = dice_per_channel(Copy(), [(target[:, None].float(), target)], "cpu")
+    assert value[:2].tolist() == [1.0, 1.0]
+    assert bool(value[2].isnan())
+
+
+def test_no_validation_batch_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        dice_per_channel(torch.nn.Identity(), [], "cpu")
