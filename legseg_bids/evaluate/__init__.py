@@ -1,1 +1,1 @@
-
+"""How good a result is: metrics that compare label images."""

@@ -6,11 +6,9 @@ from pathlib import Path
 
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec
 
-from legseg_bids.imaging.intensity import normalise
-from legseg_bids.imaging.volume import Volume
 from legseg_bids.interfaces.exchange import load_prepared, save_location
 from legseg_bids.interfaces.networks import NetworkInputSpec, open_network
-from legseg_bids.segment.locate import locate
+from legseg_bids.segment.pipeline import locate_station
 
 
 class _InputSpec(NetworkInputSpec):
@@ -30,8 +28,9 @@ class LocateLimbs(SimpleInterface):
     def _run_interface(self, runtime):  # type: ignore[no-untyped-def]
         station = load_prepared(Path(self.inputs.prepared))
         model, engine = open_network(self.inputs, "locator")
-        image = Volume(normalise(station.volume.data, station.mask), station.volume.affine)
-        location = locate(image, station.mask, station.limbs, model.locator, engine)
+        location = locate_station(
+            station.volume, station.mask, station.limbs, model, lambda _: engine
+        )
         path = save_location(Path(runtime.cwd) / "location.json", location)
         self._results["location"] = str(path)
         return runtime

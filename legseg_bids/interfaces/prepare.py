@@ -19,12 +19,11 @@ from legseg_bids.bids.reading import Image, check_same_grid, read_image
 from legseg_bids.bids.stations import Station
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging import dixon
-from legseg_bids.imaging.intensity import clean
 from legseg_bids.imaging.limbs import split_limbs
-from legseg_bids.imaging.mask import body_mask
 from legseg_bids.imaging.orientation import to_canonical
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.interfaces.exchange import Prepared, save_prepared
+from legseg_bids.segment import pipeline
 
 
 def prepare(station: Station) -> Prepared:
@@ -40,17 +39,12 @@ def prepare(station: Station) -> Prepared:
     """
     images = {role: read_image(path) for role, path in station.files.items()}
     source, fat_fraction, warnings = compose(images)
-    volume, orientation = to_canonical(source)
-    data, mended = clean(volume.data)
-    mask = body_mask(data, volume.spacing)
-    limbs = split_limbs(mask, volume.spacing)
-    if not limbs:
-        msg = f"no body found in {station.source}; expected one or two legs; look at the image"
-        raise ImageError(msg)
+    volume, mask, orientation, mended = pipeline.prepare(source)
     if fat_fraction is not None:
         fat_fraction = to_canonical(Volume(fat_fraction, source.affine))[0].data
     notes = (*warnings, *(f"{station.source.name}: {text}" for text in mended))
-    return Prepared(Volume(data, volume.affine), mask, limbs, fat_fraction, orientation, notes)
+    limbs = split_limbs(mask, volume.spacing)
+    return Prepared(volume, mask, limbs, fat_fraction, orientation, notes)
 
 
 def compose(

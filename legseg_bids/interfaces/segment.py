@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class _InputSpec(NetworkInputSpec):
     prepared = File(exists=True, mandatory=True, desc="from PrepareImage")
     location = File(exists=True, mandatory=True, desc="from LocateLimbs")
     memory = traits.Int(nohash=True, desc="ceiling for this process, bytes")
+    title = traits.Str(nohash=True, desc="name of the image for lines about the progress")
     keep_probabilities = traits.Bool(False, usedefault=True, desc="also keep all probabilities")
 
 
@@ -59,6 +61,7 @@ class SegmentRegions(SimpleInterface):
             model, engine = open_network(self.inputs, NETWORKS[region])
             facts.append(_facts(model, engine.name, engine.device))
             for image in limb_images(station, location, z_range, model.segmentation):
+                self._tell(f"{image.side} limb, {model.name}")
                 found = segment_limb(
                     image, model.segmentation, engine, self._memory(), _reserved(station)
                 )
@@ -70,6 +73,11 @@ class SegmentRegions(SimpleInterface):
         if self.inputs.keep_probabilities:
             self._results["probabilities"] = str(_save_maps(folder / "probabilities.npz", maps))
         return runtime
+
+    def _tell(self, what: str) -> None:
+        """One line for each limb and region: they are what takes long."""
+        if isdefined(self.inputs.title):
+            print(f"{'':10} {self.inputs.title}: {what}", file=sys.stderr, flush=True)
 
     def _memory(self) -> int | None:
         return int(self.inputs.memory) if isdefined(self.inputs.memory) else None

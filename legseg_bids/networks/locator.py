@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from legseg_bids.networks.registry import register
@@ -56,15 +57,10 @@ class LocatorNet(nn.Module):
         self.part = nn.Linear(features[-1] * 2, parts)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of side and part for each slice."""
         y = self.trunk(x)
         # Left and right halves are pooled apart: which side a limb is on must survive pooling.
         middle = y.shape[-1] // 2
         halves = [y[..., :middle].mean((-2, -1)), y[..., middle:].mean((-2, -1))]
-        y = self.dropout(nn.functional.normalize(_join(halves), dim=1) * 8.0)
+        y = self.dropout(nn.functional.normalize(torch.cat(halves, dim=1), dim=1) * 8.0)
         return self.side(y), self.part(y)
-
-
-def _join(parts: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat(parts, dim=1)

@@ -46,6 +46,7 @@ class ResidualBlock(nn.Module):
         self.skip: nn.Module = nn.Identity() if same else _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Two convolutions plus the short cut, rectified."""
         y = self.act(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
         return self.act(y + self.skip(x))
@@ -69,6 +70,7 @@ class PlainBlock(nn.Module):
         self.act = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve, normalise, rectify."""
         out: Tensor = self.act(self.norm(self.conv(x)))
         return out
 
@@ -131,6 +133,7 @@ class ResidualUNet3d(nn.Module):
         self.head = nn.Conv3d(features[0], classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of every voxel, (n, 1, z, y, x) → (n, classes, z, y, x)."""
         skips = [self.stem(x)]
         for down in self.down:
             skips.append(down(skips[-1]))
@@ -160,9 +163,7 @@ def total_step(strides: Sequence[Sequence[int]]) -> Triple:
     return _triple(step)
 
 
-def receptive_radius(
-    strides: Sequence[Sequence[int]], kernels: Sequence[Sequence[int]]
-) -> Triple:
+def receptive_radius(strides: Sequence[Sequence[int]], kernels: Sequence[Sequence[int]]) -> Triple:
     """Voxels (z, y, x) beyond which nothing changes an output voxel, an upper bound.
 
     Each level adds two kernels going down and two going up (one each at the finest level), each
@@ -183,7 +184,9 @@ def receptive_radius(
             # going down: one kernel still on the finer cells (it strides), one on the coarser
             reach += half * cell + half * below
             # going up: two kernels, except at the coarsest level; and the cell's own width
-            reach += (0 if last else 2 * half * below) + (below - cell) + (half * below if last else 0)
+            reach += (
+                (0 if last else 2 * half * below) + (below - cell) + (half * below if last else 0)
+            )
             cell = below
         radius.append(reach)
     return _triple(radius)

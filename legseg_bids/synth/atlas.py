@@ -210,7 +210,9 @@ def _centre(codes: np.ndarray, side: str, spacing: tuple[float, float, float]) -
     """Middle of the limb's structures in every slice, filled along the limb and smoothed."""
     own = side_codes(side)[codes]
     z = np.flatnonzero(own.any(axis=(1, 2)))
-    middle = np.array([[np.mean(np.nonzero(own[k])[1 - a]) * spacing[a] for a in (0, 1)] for k in z])
+    middle = np.array(
+        [[np.mean(np.nonzero(own[k])[1 - a]) * spacing[a] for a in (0, 1)] for k in z]
+    )
     every = np.arange(codes.shape[0])
     path = np.stack([np.interp(every, z, middle[:, a]) for a in (0, 1)], axis=1)
     return np.asarray(ndimage.gaussian_filter1d(path, 20.0 / spacing[2], axis=0, mode="nearest"))
@@ -233,7 +235,9 @@ def prepare(path: Path, name: str) -> Anatomy:
     """
     image = nib.nifti1.load(path)
     if nib.orientations.aff2axcodes(image.affine) != ("R", "A", "S"):
-        msg = f"{path.name} has axes {nib.orientations.aff2axcodes(image.affine)}; expected R, A, S"
+        msg = (
+            f"{path.name} has axes {nib.orientations.aff2axcodes(image.affine)}; expected R, A, S"
+        )
         raise ImageError(msg)
     scheme = _SCHEMES[name]
     ids = np.asanyarray(image.dataobj).transpose(2, 1, 0)

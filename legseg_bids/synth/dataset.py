@@ -59,8 +59,13 @@ def write_dataset(
     labels = [f"{n + 1:02d}" for n in range(plan.participants)]
     for n, label in enumerate(labels):
         for chunk, region in enumerate(STATIONS, start=1):
-            scan = simulate_scan(anatomies[n % len(anatomies)], region, plan.grid,
-                                 plan.seed + n, ranges[n % len(ranges)])
+            scan = simulate_scan(
+                anatomies[n % len(anatomies)],
+                region,
+                plan.grid,
+                plan.seed + n,
+                ranges[n % len(ranges)],
+            )
             kind = plan.kinds[n % len(plan.kinds)]
             written += _write_scan(folder, label, chunk, kind, scan)
     rows = "".join(f"sub-{label}\n" for label in labels)
@@ -70,8 +75,9 @@ def write_dataset(
 
 def _write_scan(folder: Path, label: str, chunk: int, kind: str, scan: Scan) -> list[Path]:
     anat = folder / f"sub-{label}" / "anat"
-    names = {"opposed": scan.opposed} if kind == "opposed" else {"water": scan.water,
-                                                                 "fat": scan.fat}
+    names = (
+        {"opposed": scan.opposed} if kind == "opposed" else {"water": scan.water, "fat": scan.fat}
+    )
     acq = {"opposed": "outphase", "water": "dixonwater", "fat": "dixonfat"}
     written = []
     for role, volume in names.items():
@@ -83,9 +89,15 @@ def _write_scan(folder: Path, label: str, chunk: int, kind: str, scan: Scan) -> 
     truth = folder / TRUTH / f"sub-{label}" / "anat"
     path = _save(scan.labels, truth / f"{stem}_seg-muscles_dseg.nii.gz")
     target = f"bids:raw:sub-{label}/anat/{stem}_T1w.nii.gz"
-    _write_json(path.with_name(f"{stem}_seg-muscles_dseg.json"),
-                {"Description": "True labels of the simulation", "Manual": False,
-                 "Sources": [target], "SpatialReference": target})
+    _write_json(
+        path.with_name(f"{stem}_seg-muscles_dseg.json"),
+        {
+            "Description": "True labels of the simulation",
+            "Manual": False,
+            "Sources": [target],
+            "SpatialReference": target,
+        },
+    )
     _write_table(path.with_name(f"{stem}_seg-muscles_dseg.tsv"), scan.labels)
     return written
 
@@ -137,6 +149,8 @@ def _describe(folder: Path, kind: str) -> None:
         content["GeneratedBy"] = [{"Name": "truth", "Version": __version__}]
     _write_json(folder / "dataset_description.json", content)
     if kind == "raw":
-        text = ("# Simulated legs\n\nMade by `legseg-synth` from label maps of the Visible Human"
-                " (Andreassen et al. 2023, CC BY 4.0). No living person.\n")
+        text = (
+            "# Simulated legs\n\nMade by `legseg-synth` from label maps of the Visible Human"
+            " (Andreassen et al. 2023, CC BY 4.0). No living person.\n"
+        )
         (folder / "README.md").write_text(text, encoding="utf-8")

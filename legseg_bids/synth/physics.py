@@ -110,18 +110,39 @@ def water_and_fat(
 
 
 def _fat_fraction(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
-    """Fat fraction inside muscle: a level per muscle, smooth and streaky texture on top."""
-    shape = tuple(label.shape)
+    """Fat fraction inside muscle: a level per muscle, smooth or streaky."""
     level = draw.uniform(*r.healthy_fat) * (0.6 + 0.8 * draw.rand(256))
-    rough = draw.uniform(0.05, 0.3)
-    if draw.chance(r.disease_probability):
-        worst = draw.uniform(*r.diseased_fat)
-        # neighbours may be spared: each muscle draws its own share of the worst
-        level = torch.maximum(level, worst * draw.rand(256) ** draw.uniform(0.5, 2.0))
-        rough = draw.uniform(0.2, 0.9)
+    if not draw.chance(r.disease_probability):
+        return _smooth_fat(label, level, draw.uniform(0.05, 0.3), draw)
+    worst = draw.uniform(*r.diseased_fat)
+    # neighbours may be spared: each muscle draws its own share of the worst
+    level = torch.maximum(level, worst * draw.rand(256) ** draw.uniform(0.3, 2.0))
+    if draw.chance(r.streaks_probability):
+        return streaky_fat(label, level, draw)
+    return _smooth_fat(label, level, draw.uniform(0.2, 0.9), draw)
+
+
+def _smooth_fat(label: Tensor, level: Tensor, rough: float, draw: Draw) -> Tensor:
+    """Fat that comes and goes gradually around each muscle's level."""
+    shape = tuple(label.shape)
     fine = draw.integer(16, 64)
     texture = rough * (0.6 * draw.field(shape, (6, 10, 10)) + draw.field(shape, (12, fine, fine)))
     return (level[label] * torch.exp(texture)).clamp(0.0, 0.95)
+
+
+def streaky_fat(label: Tensor, level: Tensor, draw: Draw) -> Tensor:
+    """Fat in streaks between the fascicles: nearly all or nearly nothing, a few mm wide.
+
+    The share of a muscle that streaks cover is its level: the texture is about normal, and the
+    threshold is the normal quantile of the level.
+    """
+    shape = tuple(label.shape)
+    rows, columns = draw.integer(20, 90), draw.integer(20, 90)
+    texture = 0.5 * draw.field(shape, (8, 8, 8)) + draw.field(shape, (12, rows, columns))
+    texture = texture / texture.std()
+    threshold = torch.special.ndtri(1 - level.clamp(0.01, 0.95))[label]
+    streak = torch.sigmoid((texture - threshold) * draw.uniform(2.0, 6.0))
+    return (streak * draw.uniform(0.6, 0.95)).clamp_min(0.02)
 
 
 def _vessels(
@@ -136,7 +157,13 @@ def _vessels(
 
 
 def _bones(
-    water: Tensor, fat: Tensor, bone: Tensor, depth: Tensor, fat_level: float, draw: Draw, r: Ranges
+    water: Tensor,
+    fat: Tensor,
+    bone: Tensor,
+    depth: Tensor,
+    fat_level: float,
+    draw: Draw,
+    r: Ranges,
 ) -> tuple[Tensor, Tensor]:
     """Cortical bone without signal around fatty marrow."""
     cortex = bone & (depth < draw.uniform(*r.cortical_bone))
@@ -154,7 +181,7 @@ def _fascia(
     border[:, :-1] |= label[:, :-1] != label[:, 1:]
     border[:, :, :-1] |= label[:, :, :-1] != label[:, :, 1:]
     border &= is_muscle
-    strength = (draw.uniform(-0.3, 1.0) + 0.5 * draw.field(tuple(label.shape), (4, 10, 10)))
+    strength = draw.uniform(-0.3, 1.0) + 0.5 * draw.field(tuple(label.shape), (4, 10, 10))
     strength = strength.clamp(0.0, 1.0) * border
     fatty = draw.uniform(0.0, 1.0)
     return water * (1 - strength), fat + strength * fatty * draw.uniform(0.2, 0.9)
@@ -195,7 +222,7 @@ def acquire(water: Tensor, fat: Tensor, factor: int, draw: Draw, r: Ranges) -> T
 
 
 def scan(signal: Tensor, inside: Tensor, draw: Draw, r: Ranges) -> Tensor:
-    """Coil shading, slice gain, Rician noise, gamma, background, scale.
+    """Coil shading, drop-off, slice gain, Rician noise, gamma, background, scale.
 
     Parameters
     ----------
@@ -206,22 +233,40 @@ def scan(signal: Tensor, inside: Tensor, draw: Draw, r: Ranges) -> Tensor:
     Returns
     -------
     Tensor
-        Scaled by the 98th percentile of the positive values inside, clipped to 0 … 2, as
-        :func:`legseg_bids.imaging.intensity.normalise` does.
+        Every slice scaled by the 98th percentile of the positive values inside, clipped to
+        0 … 2, as :func:`legseg_bids.imaging.intensity.normalise` does.
     """
     shape = tuple(signal.shape)
     shade = draw.uniform(*r.shading) * draw.field(shape, (2, 3, 3))
-    gain = 1 + 0.04 * draw.normals(shape[0], 1, 1)
+    gain = (1 + 0.04 * draw.normals(shape[0], 1, 1)) * drop_off(shape[0], draw, r)
     image = signal * torch.exp(shade) * gain
     level = draw.log_uniform(*r.noise)
     real, imaginary = (level * draw.normals(*shape) for _ in range(2))
     image = torch.sqrt((image + real) ** 2 + imaginary**2)
     if not draw.chance(r.unmasked_probability):
         image = image * inside
-    values = image[inside & (image > 0)][::5]
-    if values.numel() < 20:
-        return torch.zeros_like(image)
-    reference = values.kthvalue(max(1, int(0.98 * values.numel()))).values
-    image = (image / reference).clamp(0.0, 2.0)
-    gamma = math.exp(draw.normal(r.gamma_sigma))
-    return image**gamma
+    residual = torch.exp(r.reference_sigma * draw.normals(shape[0]))
+    image = (image / (references(image, inside) * residual)[:, None, None]).clamp(0.0, 2.0)
+    return image ** math.exp(draw.normal(r.gamma_sigma))
+
+
+def drop_off(slices: int, draw: Draw, r: Ranges) -> Tensor:
+    """Signal that the coil leaves in each slice, (z, 1, 1): less towards either end."""
+    gain = torch.ones(slices)
+    for _ in range(2):
+        if draw.chance(r.drop_off_probability):
+            depth, reach = draw.uniform(*r.drop_off), draw.uniform(0.1, 0.5)
+            t = (1 - torch.arange(slices) / (reach * slices)).clamp_min(0.0)
+            gain = gain * (1 - depth * t**1.5)
+        gain = gain.flip(0)
+    return gain[:, None, None]
+
+
+def references(image: Tensor, inside: Tensor) -> Tensor:
+    """98th percentile of the positive values inside, for every slice, (z,)."""
+    out = torch.ones(image.shape[0])
+    for z, (plane, body) in enumerate(zip(image, inside, strict=True)):
+        values = plane[body & (plane > 0)][::3]
+        if values.numel() >= 17:  # a third of what the application asks for
+            out[z] = values.kthvalue(max(1, int(0.98 * values.numel()))).values
+    return out.clamp_min(1e-6)

@@ -41,8 +41,9 @@ class Ranges:
     # tissue ------------------------------------------------------------------------------
     cortical_bone: tuple[float, float] = (1.5, 5.0)
     healthy_fat: tuple[float, float] = (0.02, 0.15)
-    diseased_fat: tuple[float, float] = (0.1, 0.75)
-    disease_probability: float = 0.4
+    diseased_fat: tuple[float, float] = (0.1, 0.8)
+    disease_probability: float = 0.45
+    streaks_probability: float = 0.5  # of the diseased; the others are smooth
     fat_signal: tuple[float, float] = (0.5, 1.2)
     # acquisition -------------------------------------------------------------------------
     contrasts: tuple[tuple[str, float], ...] = (
@@ -56,5 +57,8 @@ class Ranges:
     point_spread: tuple[float, float] = (0.5, 1.4)  # Gaussian sigma, fine pixels
     noise: tuple[float, float] = (0.005, 0.08)  # of the muscle signal
     shading: tuple[float, float] = (0.0, 0.45)  # sigma of the logarithm
+    drop_off: tuple[float, float] = (0.2, 0.85)  # of the signal at the end of a station
+    drop_off_probability: float = 0.35  # at either end
+    reference_sigma: float = 0.08  # of the logarithm: other tissue in view, other percentile
     gamma_sigma: float = 0.15
     unmasked_probability: float = 0.1

@@ -20,10 +20,17 @@ FINE = 2
 SUBCUTANEOUS = 151
 #: A region's stack may begin and end this far beyond its joints, mm.
 REGION_REACH = {"upper": (-50.0, 50.0), "lower": (-30.0, 60.0)}
-#: (slices, pixels) of training stacks of each region, about equal in voxels.
+#: (slices, pixels) of training stacks of each region, about equal in voxels: small ones to see
+#: many people, large ones to see a whole limb at once. Multiples of the networks' steps (4, 16).
 STACKS = {
-    "upper": ((28, 96), (20, 112), (20, 112), (16, 128), (16, 128), (12, 144), (8, 176)),
-    "lower": ((32, 80), (24, 96), (20, 96), (16, 112), (16, 112), (12, 128), (8, 128)),
+    "upper": {
+        "small": ((12, 96), (12, 96), (8, 112), (8, 112), (8, 128), (16, 80)),
+        "large": ((28, 96), (20, 112), (20, 112), (16, 128), (16, 128), (12, 144), (8, 176)),
+    },
+    "lower": {
+        "small": ((16, 80), (16, 80), (20, 64), (12, 96), (8, 96), (8, 112)),
+        "large": ((32, 80), (24, 96), (20, 96), (16, 112), (16, 112), (12, 128), (8, 128)),
+    },
 }
 
 
@@ -94,7 +101,7 @@ def region_sample(
     channels : sequence of int
         See :func:`channel_table`; :data:`SUBCUTANEOUS` there marks subcutaneous fat.
     size : tuple of int
-        Slices and pixels of the stack, one of :data:`STACKS`.
+        Slices and pixels of the stack, as in :data:`STACKS`.
     seed : int
         The sample is a pure function of it.
     """
@@ -144,4 +151,3 @@ def render(
 def muscle_share(target: Tensor) -> float:
     """Share of voxels that are not background; samples with next to none teach nothing."""
     return float((target > 0).float().mean())
-

@@ -179,8 +179,10 @@ def limb_mapping(
     shear = draw.normal(r.shear_sigma)
     tilt = (draw.normal(r.tilt_sigma), draw.normal(r.tilt_sigma))
     drift = (draw.normal(0.03), draw.normal(0.03))
-    knots = [(draw.normals(2, 1, 1, 3, 5, 5), draw.uniform(*r.coarse_displacement) / 2),
-             (draw.normals(2, 1, 1, 4, 10, 10), draw.uniform(*r.fine_displacement) / 2)]
+    knots = [
+        (draw.normals(2, 1, 1, 3, 5, 5), draw.uniform(*r.coarse_displacement) / 2),
+        (draw.normals(2, 1, 1, 4, 10, 10), draw.uniform(*r.fine_displacement) / 2),
+    ]
 
     def mapping(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         dz, dy, dx = grid.offsets()

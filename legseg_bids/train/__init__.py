@@ -1,1 +1,1 @@
-
+"""Train networks on simulated legs, and export them as bundles."""

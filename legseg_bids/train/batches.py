@@ -19,11 +19,14 @@ VALIDATION_SEED = 900_000_000
 
 
 def segmentation_batch(
-    recipe: Recipe, anatomies: Sequence[Anatomy], seed: int, ranges: Ranges
+    recipe: Recipe, anatomies: Sequence[Anatomy], seed: int, ranges: Ranges, extent: str
 ) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, z, y, x) and channels (n, z, y, x); a pure function of the seed."""
+    """Images (n, 1, z, y, x) and channels (n, z, y, x); a pure function of its arguments.
+
+    ``extent`` is ``small`` or ``large``, a key of :data:`legseg_bids.synth.sample.STACKS`.
+    """
     draw = Draw(seed)
-    stacks = STACKS[recipe.region]
+    stacks = STACKS[recipe.region][extent]
     size = stacks[draw.integer(0, len(stacks))]
     samples = []
     for item in range(recipe.batch):

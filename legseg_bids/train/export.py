@@ -81,8 +81,10 @@ def bytes_per_voxel(onnx: Path, step: tuple[int, int, int], classes: int) -> flo
     their voxels leaves out what the programme needs in any case. It is never less than the
     image and its logits themselves.
     """
-    small, large = (tuple(max(s, n // s * s) for s, n in zip(step, shape, strict=True))
-                    for shape in ((8, 64, 64), (32, 160, 160)))
+    small, large = (
+        tuple(max(s, n // s * s) for s, n in zip(step, shape, strict=True))
+        for shape in ((8, 64, 64), (32, 160, 160))
+    )
     peaks = [_peak(onnx, shape) for shape in (small, large)]
     voxels = [a * b * c for a, b, c in (small, large)]
     return max((peaks[1] - peaks[0]) / (voxels[1] - voxels[0]), 4.0 * (1 + classes))
@@ -103,7 +105,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 def _peak(onnx: Path, shape: tuple[int, ...]) -> int:
     command = [sys.executable, "-c", _PEAK, str(onnx), *map(str, shape)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
@@ -176,10 +178,12 @@ def _channel_names(recipe: Recipe) -> dict[str, str]:
     }
 
 
-def metadata(recipe: Recipe, facts: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+def metadata(
+    recipe: Recipe, facts: Mapping[str, Any], trained: Mapping[str, Any]
+) -> dict[str, Any]:
     """Content of ``configs/metadata.json``, MONAI's schema with our object ``legseg``."""
     import monai
-    import numpy
+    import numpy as np
 
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
@@ -188,7 +192,7 @@ def metadata(recipe: Recipe, facts: Mapping[str, Any], trained: Mapping[str, Any
         "changelog": {__version__: "first release"},
         "monai_version": monai.__version__,
         "pytorch_version": torch.__version__.split("+")[0],
-        "numpy_version": numpy.__version__,
+        "numpy_version": np.__version__,
         "required_packages_version": {},
         "name": f"legseg-bids {recipe.name}",
         "task": "Which sides and which part of the leg an axial slice shows"
@@ -202,8 +206,11 @@ def metadata(recipe: Recipe, facts: Mapping[str, Any], trained: Mapping[str, Any
         "data_type": "simulated",
         "intended_use": "Research; not for diagnosis.",
         "network_data_format": _data_format(recipe),
-        "legseg": {**facts, "network": {"name": recipe.network["name"], **network_options(recipe)},
-                   "trained": dict(trained)},
+        "legseg": {
+            **facts,
+            "network": {"name": recipe.network["name"], **network_options(recipe)},
+            "trained": dict(trained),
+        },
     }
 
 
@@ -275,7 +282,8 @@ def write_card(recipe: Recipe, content: Mapping[str, Any], bundle: Path) -> None
     """Write the model card (``docs/README.md``) and the licence note."""
     trained = content["legseg"]["trained"]
     figures = ", ".join(
-        f"{k.replace('_', ' ')} {v}" for k, v in trained["validation"].items()
+        f"{k.replace('_', ' ')} {v}"
+        for k, v in trained["validation"].items()
         if k in ("dice", "side_accuracy", "part_accuracy")
     )
     folder = resources.files("legseg_bids.train") / "data"

@@ -23,6 +23,8 @@ from legseg_bids.train.recipe import Recipe, network_options
 #: From this share of the time on, batch normalisation keeps its statistics: the network then
 #: trains on exactly what it will compute later.
 FREEZE_AT = 0.6
+#: From this share on, stacks are large; before, many small ones teach more per second.
+GROW_AT = 0.75
 WARM_UP = 0.02
 EMA_DECAY = 0.995
 
@@ -132,7 +134,9 @@ def train_step(
     return float(loss.detach())
 
 
-def dice_per_channel(network: nn.Module, batches: Sequence[Sequence[Tensor]], device: str) -> Tensor:
+def dice_per_channel(
+    network: nn.Module, batches: Sequence[Sequence[Tensor]], device: str
+) -> Tensor:
     """Dice coefficient of every channel over all batches; NaN where a channel never occurs."""
     hit = size = None
     for image, target in batches:
@@ -162,8 +166,9 @@ def accuracy(
             side, part = (o.argmax(1).cpu() for o in network(image.to(device)))
         known = parts >= 0
         total += int(known.sum())
-        right += torch.tensor([float(((a == b) & known).sum()) for a, b in
-                               ((side, sides), (part, parts))])
+        right += torch.tensor(
+            [float(((a == b) & known).sum()) for a, b in ((side, sides), (part, parts))]
+        )
     return float(right[0] / total), float(right[1] / total)
 
 
@@ -182,13 +187,13 @@ def evaluate_average(
 
 
 def make_batch(
-    recipe: Recipe, anatomies: Sequence[Anatomy], seed: int, ranges: Ranges
+    recipe: Recipe, anatomies: Sequence[Anatomy], seed: int, ranges: Ranges, share: float = 1.0
 ) -> Sequence[Tensor]:
-    """One batch of the recipe's kind."""
-    make: Callable[..., Sequence[Tensor]] = (
-        locator_batch if recipe.kind == "locator" else segmentation_batch
-    )
-    return make(recipe, anatomies, seed, ranges)
+    """One batch of the recipe's kind, for this share of the training time."""
+    if recipe.kind == "locator":
+        return locator_batch(recipe, anatomies, seed, ranges)
+    extent = "small" if share < GROW_AT else "large"
+    return segmentation_batch(recipe, anatomies, seed, ranges, extent)
 
 
 def train(
@@ -234,7 +239,8 @@ def train(
     started, last, already = time.monotonic(), time.monotonic(), state.seconds
     while state.seconds < 60 * minutes or not figures:
         share = min(state.seconds / (60 * minutes), 1.0)
-        batch = make_batch(recipe, anatomies, recipe.seed * 10_000_000 + state.step, ranges)
+        seed = recipe.seed * 10_000_000 + state.step
+        batch = make_batch(recipe, anatomies, seed, ranges, share)
         losses.append(train_step(recipe, state, batch, share, device))
         now = time.monotonic()
         state.seconds = already + now - started

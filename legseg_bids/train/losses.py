@@ -26,8 +26,8 @@ def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     Examples
     --------
     >>> target = torch.zeros(1, 1, 2, 2, dtype=torch.long)
-    >>> float(soft_dice_loss(torch.tensor([9.0, -9.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2),
-    ...                      target)) < 1e-3
+    >>> sure = torch.tensor([9.0, -9.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2)
+    >>> float(soft_dice_loss(sure, target)) < 1e-3
     True
     """
     classes = logits.shape[1]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,33 @@ from legseg_bids.segment.pipeline import LOCATOR, NETWORKS
 from legseg_bids.settings import Settings, config_hash
 from legseg_bids.workflows.execution import Progress, Say, choose_plugin, configure_nipype
 from legseg_bids.workflows.outcomes import Outcome, Status, crash_reason, find_crash
-from legseg_bids.workflows.station import Networks, init_legseg_wf, station_name
+from legseg_bids.workflows.station import (
+    STEPS,
+    Networks,
+    init_legseg_wf,
+    preload,
+    station_name,
+)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all steps of a run share."""
+
+    settings: Settings
+    networks: Networks
+    work_dir: Path
+    say: Say
+    verbosity: int
+    id: str = field(default_factory=run_id)
+
+    @property
+    def keeps_work(self) -> bool:
+        return self.settings.work_dir is not None
+
+    @property
+    def parallel(self) -> bool:
+        return self.settings.nprocs > 1
 
 
 def run_participants(
@@ -70,16 +98,16 @@ def run_participants(
     check_places(settings.bids_dir, settings.output_dir, settings.work_dir)
     networks = choose_networks(settings)
     with _work_folder(settings.work_dir) as work:
-        settings = replace(settings, work_dir=work)
+        run = _Run(settings, networks, work, say, verbosity)
         discovery = find_stations(settings, say)
         stations = discovery.require_stations()
         assert_unique(output_paths(settings.output_dir, s.source_name).labels for s in stations)
-        todo = [s for s in stations if settings.overwrite or not _done(s, settings, networks)]
-        made = {s.source_name: _finished(s, settings, Status.DONE) for s in stations}
+        todo = [s for s in stations if settings.overwrite or not _done(s, run)]
+        made = {s.source_name: _finished(s, run, Status.DONE) for s in stations}
         if dry_run:
             made |= {s.source_name: Outcome(s.source_name, Status.PLANNED) for s in todo}
         else:
-            made |= _segment(todo, settings, networks, say, verbosity)
+            made |= _segment(todo, run)
     return (*made.values(), *map(_left_out, discovery.skipped))
 
 
@@ -112,89 +140,82 @@ def find_stations(settings: Settings, say: Say) -> Discovery:
     """
     dataset = index(settings.bids_dir, settings.participants, settings.sessions)
     if not settings.skip_bids_validation:
-        require_valid(settings.bids_dir, settings.participants)
+        # The validator is a process of its own: time to import what comes next.
+        with ThreadPoolExecutor(1) as pool:
+            verdict = pool.submit(require_valid, settings.bids_dir, settings.participants)
+            preload()
+            verdict.result()
     discovery = discover(dataset, choose_opposed_echo)
     for station in discovery.stations:
         say(f"sub-{station.subject}: {station.reason}")
     return discovery
 
 
-def _segment(
-    stations: Sequence[Station],
-    settings: Settings,
-    networks: Networks,
-    say: Say,
-    verbosity: int,
-) -> dict[str, Outcome]:
+def _segment(stations: Sequence[Station], run: _Run) -> dict[str, Outcome]:
     """Run the graph of these stations; what became of each, by the name of its source."""
-    run = run_id()
-    prepare_output(settings.output_dir)
-    before = write_dataset_files(settings.output_dir, settings.bids_dir)
+    output = run.settings.output_dir
+    prepare_output(output)
+    before = write_dataset_files(output, run.settings.bids_dir)
     if before:
-        say(f"{settings.output_dir} also holds results of version {before}")
-    _write_logs(stations, settings, networks, run)
-    old = {s.subject: _crashes(s, settings) for s in stations}
-    problem = _run_graph(stations, settings, networks, run, say, verbosity) if stations else ""
-    return {
-        s.source_name: _outcome(s, settings, networks, old[s.subject], problem) for s in stations
-    }
+        run.say(f"{output} also holds results of version {before}")
+    _write_logs(stations, run)
+    old = {path for s in stations for path in _log_dir(s, run).glob("crash-*.txt")}
+    problem = _run_graph(stations, run) if stations else ""
+    return {s.source_name: _outcome(s, run, old, problem) for s in stations}
 
 
-def _run_graph(
-    stations: Sequence[Station],
-    settings: Settings,
-    networks: Networks,
-    run: str,
-    say: Say,
-    verbosity: int,
-) -> str:
-    """Run the graph; the text of an error that is not that of a single image."""
-    configure_nipype(verbosity)
+def _run_graph(stations: Sequence[Station], run: _Run) -> str:
+    """Run the graph; the text of the last error, whether of an image or of the run."""
+    configure_nipype(run.verbosity)
     names = {station_name(station): station.stem for station in stations}
-    progress = Progress(names, say, verbosity)
+    progress = Progress(names, run.say, run.verbosity)
     problem = ""
-    for part in _parts(stations, settings):
-        plugin = choose_plugin(settings, len(part), progress, verbosity)
+
+    def on_status(node: Any, status: str) -> None:
+        progress(node, status)
+        if (node.name, status) == (STEPS[-1], "end") and not run.keeps_work:
+            shutil.rmtree(Path(node.output_dir()).parent, ignore_errors=True)
+
+    for part in _parts(stations, run):
+        plugin = choose_plugin(run.settings, len(part), on_status, run.verbosity)
+        workflow = init_legseg_wf(part, run.settings, run.networks, run.work_dir, run.id)
         try:
-            init_legseg_wf(part, settings, networks, run).run(plugin=plugin)
+            workflow.run(plugin=plugin)
         except Exception as error:  # noqa: BLE001 - images that failed left their crash files
             problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-            if settings.stop_on_first_crash:
+            if run.settings.stop_on_first_crash:
                 break
     return problem
 
 
-def _parts(stations: Sequence[Station], settings: Settings) -> list[Sequence[Station]]:
+def _parts(stations: Sequence[Station], run: _Run) -> list[Sequence[Station]]:
     """What makes one graph: everything, or one station after another.
 
     nipype's serial plug-in takes the same step of all stations before the next step; station
     by station, the first result is there early, and what is finished stays if the rest fails.
     """
-    parallel = min(settings.nprocs, len(stations)) > 1
-    return [stations] if parallel else [[station] for station in stations]
+    return [stations] if run.parallel else [[station] for station in stations]
 
 
-def _outcome(
-    station: Station, settings: Settings, networks: Networks, old: set[Path], problem: str
-) -> Outcome:
+def _outcome(station: Station, run: _Run, old: set[Path], problem: str) -> Outcome:
     """What became of a station that the graph was to segment."""
-    folder = log_dir(settings.output_dir, station.subject)
-    crash = find_crash(folder, station_name(station), old)
+    crash = find_crash(_log_dir(station, run), station_name(station), old)
     if crash is not None:
         reason = crash_reason(crash.read_text(encoding="utf-8", errors="replace"))
         message = f"{reason} (details: {crash})"
         return Outcome(station.source_name, Status.FAILED, message)
-    if _done(station, settings, networks):
-        return _finished(station, settings, Status.SEGMENTED)
+    if _done(station, run):
+        return _finished(station, run, Status.SEGMENTED)
     message = "not reached, because the run stopped before it" + f": {problem}" * bool(problem)
     return Outcome(station.source_name, Status.FAILED, message)
 
 
-def _finished(station: Station, settings: Settings, status: Status) -> Outcome:
+def _finished(station: Station, run: _Run, status: Status) -> Outcome:
     """A station with a result, and the warnings that its sidecar holds."""
-    paths = output_paths(settings.output_dir, station.source_name)
+    output = run.settings.output_dir
+    paths = output_paths(output, station.source_name)
     warnings = read_legseg(paths.sidecar).get("Warnings", [])
-    message = paths.labels.relative_to(settings.output_dir).as_posix()
+    message = paths.labels.relative_to(output).as_posix()
     return Outcome(station.source_name, status, message, tuple(map(str, warnings)))
 
 
@@ -203,38 +224,36 @@ def _left_out(skipped: Skipped) -> Outcome:
     return Outcome(names, Status.SKIPPED, skipped.reason)
 
 
-def _done(station: Station, settings: Settings, networks: Networks) -> bool:
+def _done(station: Station, run: _Run) -> bool:
     return is_done(
-        settings.output_dir,
+        run.settings.output_dir,
         station,
-        networks.config_hash,
-        probabilities=settings.write_probabilities,
+        run.networks.config_hash,
+        probabilities=run.settings.write_probabilities,
         figure=True,
     )
 
 
-def _crashes(station: Station, settings: Settings) -> set[Path]:
-    return set(log_dir(settings.output_dir, station.subject).glob("crash-*.txt"))
+def _log_dir(station: Station, run: _Run) -> Path:
+    return log_dir(run.settings.output_dir, station.subject)
 
 
-def _write_logs(
-    stations: Sequence[Station], settings: Settings, networks: Networks, run: str
-) -> None:
+def _write_logs(stations: Sequence[Station], run: _Run) -> None:
     """One file for each participant: what this run was asked to do, with what, on what."""
     for subject in sorted({station.subject for station in stations}):
         mine = [station for station in stations if station.subject == subject]
         facts: dict[str, Any] = {
-            "id": run,
+            "id": run.id,
             "version": __version__,
             "python": platform.python_version(),
-            "engine": networks.engine,
-            "device": networks.device,
-            "models": str(networks.folder),
-            "config_hash": networks.config_hash,
+            "engine": run.networks.engine,
+            "device": run.networks.device,
+            "models": str(run.networks.folder),
+            "config_hash": run.networks.config_hash,
             "images": [station.reason for station in mine],
         }
-        sections = {"run": facts, "settings": settings.as_dict()}
-        write_run_log(settings.output_dir, subject, run, sections)
+        sections = {"run": facts, "settings": run.settings.as_dict()}
+        write_run_log(run.settings.output_dir, subject, run.id, sections)
 
 
 @contextmanager

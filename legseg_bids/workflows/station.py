@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from legseg_bids.bids.names import log_dir
 from legseg_bids.bids.stations import Station
 from legseg_bids.settings import GIB, Settings
+
+STEPS = ("prepare", "locate", "segment", "merge", "measure", "write", "draw")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def init_legseg_wf(
     stations: Sequence[Station],
     settings: Settings,
     networks: Networks,
+    work_dir: Path,
     run: str = "",
     name: str = "legseg_wf",
 ) -> Any:
@@ -111,18 +115,27 @@ def init_legseg_wf(
     stations : sequence of Station
         What to segment.
     settings, networks, run
-        As for :func:`init_station_wf`; ``settings.work_dir`` must be set.
+        As for :func:`init_station_wf`.
+    work_dir : Path
+        Folder of the intermediate files.
     name : str
         Of the graph.
     """
     from nipype.pipeline.engine import Workflow
 
-    workflow = Workflow(name=name, base_dir=str(settings.work_dir))
+    workflow = Workflow(name=name, base_dir=str(work_dir))
     for station in stations:
         workflow.add_nodes([init_station_wf(station, settings, networks, run)])
     stop = str(settings.stop_on_first_crash).lower()
     workflow.config = {"execution": {"stop_on_first_crash": stop}}
     return workflow
+
+
+def preload() -> None:
+    """Import what the graph will need, while there is something to wait for."""
+    import_module("nipype.pipeline.engine")
+    for step in STEPS:
+        import_module(f"legseg_bids.interfaces.{step}")
 
 
 def _nodes(station: Station, settings: Settings, networks: Networks, run: str) -> list[Any]:
@@ -148,7 +161,10 @@ def _nodes(station: Station, settings: Settings, networks: Networks, run: str) -
         "num_threads": settings.omp_nthreads,
     }
     segment = SegmentRegions(
-        memory=settings.memory, keep_probabilities=settings.write_probabilities, **engine
+        title=station.stem,
+        memory=settings.memory,
+        keep_probabilities=settings.write_probabilities,
+        **engine,
     )
     write = WriteDerivatives(
         station=plain,

@@ -102,9 +102,10 @@ def test_two_images_at_a_time(tmp_path: Path, tiny_models: Path) -> None:
     bids = outphase_dataset(tmp_path / "three", 3)
     (bids / "sub-02/anat/sub-02_acq-outphase_T1w.nii.gz").write_bytes(b"")
     options = ["--models", str(tiny_models), "--skip-bids-validation", "--device", "cpu"]
+    two = ["--nprocs", "2", "--omp-nthreads", "1"]
+    words = [sys.executable, str(RUN), str(bids), str(tmp_path / "out"), "participant"]
     done = subprocess.run(
-        [sys.executable, str(RUN), str(bids), str(tmp_path / "out"), "participant", *options]
-        + ["--nprocs", "2", "--omp-nthreads", "1"],
+        [*words, *options, *two],
         capture_output=True,
         text=True,
         timeout=120,

@@ -70,7 +70,7 @@ def test_an_image_without_a_body_is_refused(opposed_station: Station) -> None:
     noise[::9, ::9] = 1.0
     stem = opposed_station.source.parent / opposed_station.stem
     write_image(stem, Image(noise))
-    with pytest.raises(ImageError, match=r"no body found in .*acq-opp"):
+    with pytest.raises(ImageError, match="no body found"):
         prepare(opposed_station)
 
 

@@ -13,8 +13,9 @@ KERNELS = ((1, 3, 3), (3, 3, 3), (3, 3, 3))
 
 def small(**options):
     torch.manual_seed(0)
-    return ResidualUNet3d(classes=4, features=(4, 6, 8), strides=STRIDES, kernels=KERNELS,
-                          **options).eval()
+    return ResidualUNet3d(
+        classes=4, features=(4, 6, 8), strides=STRIDES, kernels=KERNELS, **options
+    ).eval()
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 4), (4, 8, 12), (8, 16, 4)])

@@ -33,7 +33,7 @@ def legs(
     Examples
     --------
     >>> water, fat = legs(limbs=1)
-    >>> water.shape, bool(water[48, 28, 0] > fat[48, 28, 0])
+    >>> water.shape, bool(water[54, 28, 0] > fat[54, 28, 0])
     ((96, 56, 8), True)
     """
     rng = np.random.default_rng(seed)

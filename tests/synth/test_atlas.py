@@ -57,8 +57,9 @@ def test_pack_slice_distances() -> None:
 
 
 def test_pack_slice_of_nothing() -> None:
-    fields = unpack(torch.from_numpy(pack_slice(np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool),
-                                                1.0)[None]))
+    fields = unpack(
+        torch.from_numpy(pack_slice(np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool), 1.0)[None])
+    )
     assert (fields.compartment > 100).all()
     assert (fields.label == 0).all()
 

@@ -36,8 +36,24 @@ def test_calf_needs_a_map_with_calves(anatomy) -> None:
 
 def test_command_writes_a_dataset(atlas_dir: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "ds"
-    code = main([str(out), "--atlas", str(atlas_dir), "--cache", str(tmp_path / "c"),
-                 "--anatomies", "vhm", "--slices", "3", "--pixels", "60", "32", "--pixel", "6"])
+    code = main(
+        [
+            str(out),
+            "--atlas",
+            str(atlas_dir),
+            "--cache",
+            str(tmp_path / "c"),
+            "--anatomies",
+            "vhm",
+            "--slices",
+            "3",
+            "--pixels",
+            "60",
+            "32",
+            "--pixel",
+            "6",
+        ]
+    )
     assert code == 0
     assert "wrote 6 images" in capsys.readouterr().out
     files = tree(out)

@@ -10,7 +10,9 @@ from legseg_bids.synth.physics import (
     blur,
     draw_body,
     dress,
+    drop_off,
     scan,
+    streaky_fat,
     tissue_table,
     water_and_fat,
 )
@@ -40,8 +42,12 @@ def only(contrast: str, **changes: object) -> Ranges:
 
 
 def test_growth_fills_the_gap_but_not_the_skin() -> None:
-    body = replace(draw_body(Draw(0), Ranges(), False), growth=torch.full((256,), 9.0),
-                   atrophy=torch.zeros(256), own_skin=False)
+    body = replace(
+        draw_body(Draw(0), Ranges(), False),
+        growth=torch.full((256,), 9.0),
+        atrophy=torch.zeros(256),
+        own_skin=False,
+    )
     label, depth = dress(fields(), body)
     grown = (label == 55)[0, 0]
     assert bool(grown[13])  # in the compartment
@@ -50,8 +56,11 @@ def test_growth_fills_the_gap_but_not_the_skin() -> None:
 
 
 def test_atrophy_takes_the_rim() -> None:
-    body = replace(draw_body(Draw(0), Ranges(), False), growth=torch.zeros(256),
-                   atrophy=torch.full((256,), 2.5))
+    body = replace(
+        draw_body(Draw(0), Ranges(), False),
+        growth=torch.zeros(256),
+        atrophy=torch.full((256,), 2.5),
+    )
     label, _ = dress(fields(), body)
     assert label[0, 0, 10] == 0
     assert label[0, 0, 2] == 55
@@ -113,7 +122,13 @@ def test_scan_scales_to_the_98th_percentile() -> None:
     signal = torch.rand(4, 40, 40, generator=torch.Generator().manual_seed(0)) + 0.5
     inside = torch.zeros(4, 40, 40, dtype=torch.bool)
     inside[:, 5:35, 5:35] = True
-    r = replace(Ranges(), unmasked_probability=0.0, gamma_sigma=0.0, noise=(0.001, 0.002))
+    r = replace(
+        Ranges(),
+        unmasked_probability=0.0,
+        gamma_sigma=0.0,
+        noise=(0.001, 0.002),
+        reference_sigma=0.0,
+    )
     image = scan(signal, inside, Draw(4), r)
     assert float(image[~inside].abs().max()) == 0
     share = float((image[inside] > 1.0).float().mean())
@@ -124,6 +139,33 @@ def test_scan_scales_to_the_98th_percentile() -> None:
 def test_scan_of_nothing_is_zero() -> None:
     empty = torch.zeros(2, 8, 8)
     assert float(scan(empty, empty > 0, Draw(0), Ranges()).abs().max()) == 0
+
+
+def test_drop_off_is_undone_slice_by_slice() -> None:
+    signal = torch.rand(6, 40, 40, generator=torch.Generator().manual_seed(0)) + 0.5
+    r = replace(
+        Ranges(),
+        drop_off_probability=1.0,
+        drop_off=(0.8, 0.8),
+        gamma_sigma=0.0,
+        noise=(0.001, 0.002),
+        reference_sigma=0.0,
+        shading=(0.0, 0.0),
+    )
+    gain = drop_off(6, Draw(1), r)
+    assert float(gain[0]) == pytest.approx(0.2)
+    assert float(gain[-1]) == pytest.approx(0.2)
+    image = scan(signal, torch.ones_like(signal) > 0, Draw(4), r)
+    means = image.flatten(1).mean(1)
+    assert float(means.max() / means.min()) < 1.1
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.8])
+def test_streaks_cover_their_share(level: float) -> None:
+    label = torch.full((8, 96, 96), 55)
+    levels = torch.full((256,), level)
+    share = float((streaky_fat(label, levels, Draw(3)) > 0.3).float().mean())
+    assert share == pytest.approx(level, abs=0.12)
 
 
 def test_tissue_tables() -> None:

@@ -39,8 +39,10 @@ def test_region_sample(anatomy, side: str) -> None:
 
 
 def test_different_seeds_differ(anatomy) -> None:
-    a, b = (region_sample(anatomy, "left", "lower", (0, 21, 3, 1, 5), (4, 48), s, Ranges())
-            for s in (1, 2))
+    a, b = (
+        region_sample(anatomy, "left", "lower", (0, 21, 3, 1, 5), (4, 48), s, Ranges())
+        for s in (1, 2)
+    )
     assert not torch.equal(a.image, b.image)
 
 

@@ -10,8 +10,14 @@ from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.shape import Draw, Grid, limb_mapping, look_up
 
 STILL = Ranges(
-    rotation_sigma=0, large_rotation_probability=0, scale_mean_log=0, scale_sigma_log=0,
-    length_sigma_log=0, shear_sigma=0, tilt_sigma=0, coarse_displacement=(0, 0),
+    rotation_sigma=0,
+    large_rotation_probability=0,
+    scale_mean_log=0,
+    scale_sigma_log=0,
+    length_sigma_log=0,
+    shear_sigma=0,
+    tilt_sigma=0,
+    coarse_displacement=(0, 0),
     fine_displacement=(0, 0),
 )
 
@@ -62,8 +68,11 @@ def test_look_up_outside_is_nothing(anatomy) -> None:
     fields = look_up(anatomy, far, far, far)
     assert fields.label.item() == 0
     assert fields.compartment.item() > 100
-    inside = torch.tensor(600.0).reshape(1, 1, 1), torch.full((1, 1, 1), 80.0), torch.full(
-        (1, 1, 1), 90.0)
+    inside = (
+        torch.tensor(600.0).reshape(1, 1, 1),
+        torch.full((1, 1, 1), 80.0),
+        torch.full((1, 1, 1), 90.0),
+    )
     assert look_up(anatomy, *inside).label.item() == 103
     assert look_up(anatomy, *inside, torch.zeros(1, 1, 1, dtype=torch.bool)).label.item() == 0
 

@@ -23,7 +23,7 @@ def anatomy(tmp_path_factory: pytest.TempPathFactory) -> Anatomy:
 @pytest.fixture
 def thigh(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """The thigh recipe, made small: few features, few pixels."""
-    monkeypatch.setitem(sample.STACKS, "upper", ((4, 32),))
+    monkeypatch.setitem(sample.STACKS, "upper", {"small": ((4, 32),), "large": ((4, 32),)})
     network = {
         "name": "ResidualUNet3d",
         "features": [6, 8, 12],

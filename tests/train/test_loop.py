@@ -60,7 +60,8 @@ def test_checkpoint_restores_everything(anatomy, thigh: Recipe, tmp_path: Path) 
     restore_state(second, tmp_path / "c.pt")
     assert (second.step, second.seconds) == (1, 7.0)
     assert train_step(thigh, first, batch, 0.1, "cpu") == pytest.approx(
-        train_step(thigh, second, batch, 0.1, "cpu"), rel=1e-4)
+        train_step(thigh, second, batch, 0.1, "cpu"), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("kind", ["thigh", "locator"])

@@ -29,7 +29,8 @@ def test_dice_by_hand() -> None:
 def test_absent_structures_do_not_count() -> None:
     target = torch.zeros(1, 1, 4, 4, dtype=torch.long)
     assert float(soft_dice_loss(logits_for(target, 2), target)) == pytest.approx(
-        float(soft_dice_loss(logits_for(target, 9), target)), abs=1e-4)
+        float(soft_dice_loss(logits_for(target, 9), target)), abs=1e-4
+    )
 
 
 def test_gradients_agree_with_differences() -> None:

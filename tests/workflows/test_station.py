@@ -11,13 +11,12 @@ from legseg_bids.bids.stations import Station
 from legseg_bids.imaging.dixon import choose_opposed_echo
 from legseg_bids.settings import GIB, Settings
 from legseg_bids.workflows.station import (
+    STEPS,
     Networks,
     init_legseg_wf,
     init_station_wf,
     station_name,
 )
-
-STEPS = ["prepare", "locate", "segment", "merge", "measure", "write", "draw"]
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_every_step_stands_once_and_in_order(
     import networkx as nx
 
     graph = init_station_wf(station, settings, networks)._create_flat_graph()
-    assert [node.name for node in nx.topological_sort(graph)] == STEPS
+    assert [node.name for node in nx.topological_sort(graph)] == list(STEPS)
 
 
 @pytest.mark.parametrize("probabilities", [False, True])
@@ -98,12 +97,12 @@ def test_crash_files_go_to_the_log_folder_of_the_participant(
 
 
 def test_stations_are_independent(
-    station: Station, settings: Settings, networks: Networks
+    station: Station, settings: Settings, networks: Networks, tmp_path: Path
 ) -> None:
     other = replace(
         station, source=station.source.with_name("sub-01_acq-outphase_chunk-2_T1w.nii")
     )
-    graph = init_legseg_wf([station, other], settings, networks)._create_flat_graph()
+    graph = init_legseg_wf([station, other], settings, networks, tmp_path)._create_flat_graph()
     assert len(graph) == 2 * len(STEPS)
     assert all(a._hierarchy == b._hierarchy for a, b in graph.edges)
     assert station_name(station) != station_name(other)
