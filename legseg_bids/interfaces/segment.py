@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,19 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.labels import BACKGROUND
+from legseg_bids.imaging.volume import Volume
 from legseg_bids.interfaces.exchange import (
-    Prepared,
     load_location,
     load_prepared,
     save,
     save_candidates,
 )
 from legseg_bids.interfaces.networks import NetworkInputSpec, open_network
-from legseg_bids.segment.infer import BASELINE, segment_limb
-from legseg_bids.segment.limb import LimbImage, RegionResult, class_maps, prepare_limb, restore
-from legseg_bids.segment.locate import Location, regions_in_view
+from legseg_bids.segment.engines import Engine
+from legseg_bids.segment.limb import LimbImage, RegionResult, class_maps, network_spacing
+from legseg_bids.segment.locate import regions_in_view
 from legseg_bids.segment.models import Model, SegmentationSpec
-from legseg_bids.segment.pipeline import BYTES_PER_SOURCE_VOXEL, NETWORKS
+from legseg_bids.segment.pipeline import NETWORKS, run_region
 
 Maps = dict[int, NDArray[np.float16]]
 
@@ -59,15 +59,22 @@ class SegmentRegions(SimpleInterface):
         maps: Maps = {}
         for region, z_range in regions_in_view(location.parts, station.volume.spacing[2]):
             model, engine = open_network(self.inputs, NETWORKS[region])
-            facts.append(_facts(model, engine.name, engine.device))
-            for image in limb_images(station, location, z_range, model.segmentation):
-                self._tell(f"{image.side} limb, {model.name}")
-                found = segment_limb(
-                    image, model.segmentation, engine, self._memory(), _reserved(station)
-                )
-                results.append(restore(image, found, model.segmentation))
+            spec = model.segmentation
+            facts.append(_facts(model, engine, station.volume))
+            self._tell(f"{model.name} network, {len(station.limbs)} limb(s)")
+            for run in run_region(
+                station.volume,
+                station.mask,
+                station.limbs,
+                location,
+                z_range,
+                spec,
+                engine,
+                self._memory(),
+            ):
+                results.append(run.result)
                 if self.inputs.keep_probabilities:
-                    add_maps(maps, image, found, model.segmentation, station.volume.shape)
+                    add_maps(maps, run.image, run.probabilities, spec, station.volume.shape)
         self._results["candidates"] = str(save_candidates(folder / "candidates.npz", results))
         self._results["networks"] = str(_write(folder / "networks.json", facts))
         if self.inputs.keep_probabilities:
@@ -75,23 +82,12 @@ class SegmentRegions(SimpleInterface):
         return runtime
 
     def _tell(self, what: str) -> None:
-        """One line for each limb and region: they are what takes long."""
+        """One line for each region: they are what takes long."""
         if isdefined(self.inputs.title):
             print(f"{'':10} {self.inputs.title}: {what}", file=sys.stderr, flush=True)
 
     def _memory(self) -> int | None:
         return int(self.inputs.memory) if isdefined(self.inputs.memory) else None
-
-
-def limb_images(
-    station: Prepared, location: Location, z_range: slice, spec: SegmentationSpec
-) -> Iterator[LimbImage]:
-    """Each limb that has voxels in these slices, as the network of the region wants it."""
-    for limb, side in zip(station.limbs, location.sides, strict=True):
-        if limb.mask[:, :, z_range].any():
-            yield prepare_limb(
-                station.volume, station.mask, limb, side, z_range, spec, location.direction
-            )
 
 
 def add_maps(
@@ -125,20 +121,16 @@ def add_maps(
             np.maximum(part, values, out=part, casting="same_kind")
 
 
-def _facts(model: Model, engine: str, device: str) -> dict[str, Any]:
+def _facts(model: Model, engine: Engine, volume: Volume) -> dict[str, Any]:
+    z, y, x = network_spacing(volume.spacing, model.segmentation, volume.shape[2])
     return {
         "Name": model.name,
         "Version": model.version,
         "SHA256": dict(model.sha256),
-        "ResampledTo": list(model.segmentation.spacing),
-        "Engine": engine,
-        "Device": device,
+        "ResampledTo": [x, y, z],
+        "Engine": engine.name,
+        "Device": engine.device,
     }
-
-
-def _reserved(station: Prepared) -> int:
-    """Memory that is taken before a network runs, bytes."""
-    return BASELINE + BYTES_PER_SOURCE_VOXEL * station.volume.data.size
 
 
 def _save_maps(path: Path, maps: Mapping[int, NDArray[np.float16]]) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -222,6 +223,9 @@ def _cuda_is_likely() -> bool:
 
 
 def _imported(module: str, remedy: str) -> Any:
+    # OpenVINO reports its import to its maker, and writes into the home folder, if it finds this
+    # package; None makes the import of it fail, which OpenVINO takes calmly.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         return import_module(module)
     except ImportError as error:

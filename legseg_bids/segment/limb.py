@@ -126,7 +126,7 @@ def prepare_limb(
     scaled = normalise(volume.data[box], body).transpose(2, 1, 0)
     flips = (direction < 0, False, side is Side.RIGHT)
     turned = np.flip(scaled, _axes(flips))
-    wanted = _wanted_spacing(volume.spacing, spec, scaled.shape[0])
+    wanted = network_spacing(volume.spacing, spec, scaled.shape[0])
     resampled, _ = resample_to_spacing(turned, volume.spacing[::-1], wanted, 1)
     padding = [(0, -n % step) for n, step in zip(resampled.shape, spec.step, strict=True)]
     data = np.pad(resampled.astype(np.float32, copy=False), padding)
@@ -259,10 +259,19 @@ def _crop(limb: LimbBox, z_range: slice) -> Box:
     return x, y, slice(max(z.start, z_range.start), min(z.stop, z_range.stop))
 
 
-def _wanted_spacing(
+def network_spacing(
     spacing: tuple[float, float, float], spec: SegmentationSpec, slices: int
 ) -> tuple[float, float, float]:
-    """The network's spacing along (z, y, x); thick or single slices stay as they are."""
+    """Voxel size (z, y, x) that a limb is brought to, mm; thick or single slices stay.
+
+    Examples
+    --------
+    >>> from legseg_bids.segment.models import SegmentationSpec
+    >>> spec = SegmentationSpec(Region.UPPER, (1.5, 1.5, 6.0), 5.0, (0, 31), (4, 16, 16),
+    ...                         (1, 1, 1), (32, 112, 112), 300.0)
+    >>> network_spacing((0.8, 0.8, 3.0), spec, 40), network_spacing((0.8, 0.8, 24.0), spec, 16)
+    ((6.0, 1.5, 1.5), (24.0, 1.5, 1.5))
+    """
     x, y, z = spec.spacing
     if spacing[2] > spec.native_z_above or slices == 1:
         z = spacing[2]

@@ -22,10 +22,10 @@ from legseg_bids.imaging.volume import Volume
 from legseg_bids.segment.cleanup import clean_labels
 from legseg_bids.segment.engines import Engine, load_engine
 from legseg_bids.segment.infer import BASELINE, segment_limb
-from legseg_bids.segment.limb import RegionResult, prepare_limb, restore
+from legseg_bids.segment.limb import LimbImage, RegionResult, prepare_limb, restore
 from legseg_bids.segment.locate import Location, locate, regions_in_view
 from legseg_bids.segment.merge import Labels, merge
-from legseg_bids.segment.models import Model, find_models_dir, load_model
+from legseg_bids.segment.models import Model, SegmentationSpec, find_models_dir, load_model
 from legseg_bids.settings import Settings
 
 LOCATOR = "locator"
@@ -236,23 +236,80 @@ def segment_regions(
     RegionResult
     """
     clock = clock or _Clock()
-    reserved = BASELINE + BYTES_PER_SOURCE_VOXEL * canonical.data.size
     for region, z_range in regions_in_view(location.parts, canonical.spacing[2]):
-        spec = models[region].segmentation
         with clock("load networks"):
             engine = make(models[region])
-        for limb, side in zip(limbs, location.sides, strict=True):
-            if not limb.mask[:, :, z_range].any():
-                continue
-            with clock("crop"):
-                image = prepare_limb(
-                    canonical, mask, limb, side, z_range, spec, location.direction
-                )
-            with clock("network"):
-                probabilities = segment_limb(image, spec, engine, memory_bytes, reserved)
-            with clock("restore"):
-                result = restore(image, probabilities, spec)
-            yield result
+        for run in run_region(
+            canonical,
+            mask,
+            limbs,
+            location,
+            z_range,
+            models[region].segmentation,
+            engine,
+            memory_bytes,
+            clock,
+        ):
+            yield run.result
+
+
+@dataclass(frozen=True, eq=False)
+class LimbRun:
+    """What one network made of one limb.
+
+    Attributes
+    ----------
+    image : LimbImage
+        What it was given.
+    probabilities : ndarray of float32, shape (labels, z, y, x)
+        On the network's grid, one map for each of the specification's labels.
+    result : RegionResult
+        Labels on the canonical source grid.
+    """
+
+    image: LimbImage
+    probabilities: NDArray[np.float32]
+    result: RegionResult
+
+
+def run_region(
+    canonical: Volume,
+    mask: NDArray[np.bool_],
+    limbs: Sequence[LimbBox],
+    location: Location,
+    z_range: slice,
+    spec: SegmentationSpec,
+    engine: Engine,
+    memory_bytes: int | None,
+    clock: _Clock | None = None,
+) -> Iterator[LimbRun]:
+    """Run a region's network on every limb that has voxels in its slices.
+
+    Parameters
+    ----------
+    canonical, mask, limbs, location, memory_bytes
+        As in :func:`segment_regions`.
+    z_range : slice
+        Slices of the region.
+    spec, engine
+        The region's network.
+
+    Yields
+    ------
+    LimbRun
+    """
+    clock = clock or _Clock()
+    reserved = BASELINE + BYTES_PER_SOURCE_VOXEL * canonical.data.size
+    for limb, side in zip(limbs, location.sides, strict=True):
+        if not limb.mask[:, :, z_range].any():
+            continue
+        with clock("crop"):
+            image = prepare_limb(canonical, mask, limb, side, z_range, spec, location.direction)
+        with clock("network"):
+            probabilities = segment_limb(image, spec, engine, memory_bytes, reserved)
+        with clock("restore"):
+            result = restore(image, probabilities, spec)
+        yield LimbRun(image, probabilities, result)
 
 
 def finish(results: Sequence[RegionResult], canonical: Volume) -> Labels:

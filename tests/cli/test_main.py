@@ -87,7 +87,7 @@ class TestFirstRun:
         assert first.ended.code == 0
         assert "acq-outphase_T1w.nii.gz as opposed (query opposed" in first.ended.progress
         assert first.ended.progress.count("(1/1) sub-01_acq-outphase_T1w: ") >= 3
-        assert "sub-01_acq-outphase_T1w: right limb, thigh" in first.ended.progress
+        assert "sub-01_acq-outphase_T1w: thigh network, 2 limb(s)" in first.ended.progress
         assert first.ended.lines == [
             f"SEGMENTED: {IMAGE}: {STEM}seg-muscles_dseg.nii.gz",
             "legseg-bids: exit code 0: 1 segmented",
