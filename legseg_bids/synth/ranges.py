@@ -22,6 +22,7 @@ class Ranges:
     large_rotation_probability: float = 0.1
     scale_mean_log: float = -0.07  # the Visible Human man is larger than most patients
     scale_sigma_log: float = 0.15
+    whole_scale_sigma_log: float = 0.25  # of both legs together, in the locator's slices
     length_sigma_log: float = 0.08
     shear_sigma: float = 0.06
     tilt_sigma: float = 0.08  # slices against the limb, mm per mm

@@ -19,7 +19,7 @@ FINE = 2
 #: Label of subcutaneous fat in the scheme.
 SUBCUTANEOUS = 151
 #: A region's stack may begin and end this far beyond its joints, mm.
-REGION_REACH = {"upper": (-50.0, 50.0), "lower": (-30.0, 60.0)}
+REGION_REACH = {"upper": (-45.0, 5.0), "lower": (-30.0, 60.0)}
 #: (slices, pixels) of training stacks of each region, about equal in voxels: small ones to see
 #: many people, large ones to see a whole limb at once. Multiples of the networks' steps (4, 16).
 STACKS = {

@@ -120,7 +120,7 @@ def draw_legs(anatomy: Anatomy, height: float, draw: Draw, r: Ranges) -> Legs:
         joined=freedom == 0.0,
         offset=draw.uniform(-60, 60) if single else 0.0,
         edge=draw.uniform(-10.0, 20.0) if single else 0.0,
-        scale=math.exp(draw.normal(r.scale_sigma_log) - r.scale_mean_log),
+        scale=math.exp(draw.normal(r.whole_scale_sigma_log)),
         turn=draw.normal(0.1),
         knots=draw.normals(1, 2, 3, 6, 6) * draw.uniform(*r.coarse_displacement),
     )

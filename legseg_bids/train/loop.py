@@ -127,11 +127,24 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     loss = _loss(recipe, state.network, batch, device)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
-    state.optimiser.step()
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.step += 1
+    if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
+        go_back(state)
+        return float("nan")
+    state.optimiser.step()
     update_average(state)
     return float(loss.detach())
+
+
+def go_back(state: State) -> None:
+    """Take the averaged weights after a step that ended in infinity.
+
+    One batch of next to nothing can do that to batch normalisation, whose statistics it has then
+    spoilt too; the average has not seen it.
+    """
+    state.network.load_state_dict(state.average)
+    state.optimiser.state.clear()
 
 
 def dice_per_channel(
@@ -246,7 +259,9 @@ def train(
         state.seconds = already + now - started
         if now - last > report_every or state.seconds >= 60 * minutes:
             figures = evaluate_average(recipe, state, validation, device)
-            figures["loss"] = sum(losses) / len(losses)
+            sound = [x for x in losses if math.isfinite(x)]
+            figures["loss"] = sum(sound) / max(len(sound), 1)
+            figures["spoilt_steps"] = float(len(losses) - len(sound))
             _log(folder / "log.csv", state, figures)
             text = ", ".join(f"{k} {v:.4f}" for k, v in figures.items())
             say(f"{recipe.name}: step {state.step}, {state.seconds / 60:.1f} min, {text}")

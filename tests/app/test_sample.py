@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from running import Ended, run_legseg
 from skeleton import tree
 
 from legseg_bids.anatomy.labels import load_labels
+from legseg_bids.bids.validate import find_command
 from legseg_bids.evaluate.overlap import agreement, mean_dice
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
@@ -160,11 +160,11 @@ def test_group_has_a_row_for_each_participant(group: Ended, out: Path) -> None:
     assert float(rows[0]["VL_L_volume"]) > 0
 
 
-@pytest.mark.skipif(not shutil.which("bids-validator-deno"), reason="validator not on the path")
+@pytest.mark.skipif(find_command() is None, reason="no bids-validator-deno")
 @pytest.mark.parametrize("which", ["input", "output"])
 def test_validator_finds_no_error(group: Ended, out: Path, which: str) -> None:
     folder = SAMPLE if which == "input" else out
     done = subprocess.run(
-        ["bids-validator-deno", str(folder), "--ignoreWarnings"], capture_output=True, text=True
+        [str(find_command()), str(folder), "--ignoreWarnings"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout

@@ -50,6 +50,19 @@ def test_frozen_statistics_do_not_move(anatomy, thigh: Recipe) -> None:
     assert not state.network.stem.norm.training
 
 
+def test_a_step_into_infinity_is_taken_back(anatomy, thigh: Recipe) -> None:
+    state = new_state(thigh, "cpu")
+    image, target = make_batch(thigh, [anatomy], 1, Ranges())
+    train_step(thigh, state, (image, target), 0.1, "cpu")
+    kept = {k: v.clone() for k, v in state.average.items()}
+    spoilt = train_step(thigh, state, (image * float("inf"), target), 0.1, "cpu")
+    assert spoilt != spoilt
+    for key, value in state.network.state_dict().items():
+        assert torch.equal(value, kept[key]), key
+    after = train_step(thigh, state, (image, target), 0.1, "cpu")
+    assert after == after
+
+
 def test_checkpoint_restores_everything(anatomy, thigh: Recipe, tmp_path: Path) -> None:
     batch = make_batch(thigh, [anatomy], 1, Ranges())
     first = new_state(thigh, "cpu")
@@ -70,7 +83,7 @@ def test_train_writes_log_and_goes_on(anatomy, kind: str, run_dir: Path, request
     said: list[str] = []
     options = {"validation_batches": 1, "report_every": 0.0, "say": said.append}
     figures = train(recipe, [anatomy], run_dir, 0.01, **options)
-    assert all(0 <= v <= 1 for k, v in figures.items() if k != "loss" and v == v)
+    assert all(0 <= v <= 1 for k, v in figures.items() if "accuracy" in k or "dice" in k if v == v)
     rows = (run_dir / "log.csv").read_text().splitlines()
     assert rows[0].startswith("step,minutes,")
     steps = int(rows[-1].split(",")[0])
