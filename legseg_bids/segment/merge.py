@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from legseg_bids.anatomy.labels import NOT_APPLICABLE, load_labels
 from legseg_bids.segment.limb import RegionResult
 
 
@@ -33,8 +34,9 @@ def merge(candidates: Iterable[RegionResult], shape: tuple[int, int, int]) -> La
     Within a limb any structure beats background, for a network calls background what is
     not of its region; of two structures the more probable one wins. In the strip where two
     limbs overlap, the limb that owns a voxel decides, unless the other limb's network finds
-    a structure there that is more probable than the owner's answer, background included.
-    Voxels that no limb owns stay background.
+    a structure of its side there that is more probable than the owner's answer, background
+    included. What has no side (subcutaneous fat) is the owner's to tell. Voxels that no limb
+    owns stay background.
 
     Parameters
     ----------
@@ -83,9 +85,14 @@ def _claim_foreign(
     owned: NDArray[np.bool_],
 ) -> None:
     """Write a limb's more probable structures into the other limb's voxels."""
-    wins = owned & ~result.own & (result.labels > 0) & (result.probability > probability)
+    sided = np.isin(result.labels, _sided_labels())
+    wins = owned & ~result.own & sided & (result.probability > probability)
     np.copyto(labels, result.labels, where=wins)
     np.copyto(probability, result.probability, where=wins)
+
+
+def _sided_labels() -> list[int]:
+    return [label.index for label in load_labels() if label.side != NOT_APPLICABLE]
 
 
 def _check(result: RegionResult, shape: tuple[int, int, int]) -> None:

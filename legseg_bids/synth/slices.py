@@ -17,7 +17,7 @@ from legseg_bids.synth.shape import Draw, Grid, look_up
 
 SIDES = ("left", "right", "both")
 #: Slices of one simulated scan.
-SLICES = 24
+SLICES = 8
 #: Slices with fewer body pixels than this are empty.
 FEWEST_PIXELS = 40
 
@@ -145,7 +145,7 @@ def locator_sample(
     draw = Draw(seed)
     marks = anatomy.landmarks["left"]
     lowest = 0.0 if anatomy.has_lower_leg else marks.knee + 40.0
-    dz = draw.uniform(4.0, 12.0)
+    dz = draw.log_uniform(4.0, 40.0)
     top = min(anatomy.packed.shape[0] * anatomy.spacing[2], marks.hip + 40)
     legs = draw_legs(anatomy, draw.uniform(lowest, top), draw, r)
     fine = Grid((SLICES, size * FINE, size * FINE), (dz, pixel / FINE, pixel / FINE))

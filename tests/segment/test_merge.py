@@ -65,6 +65,13 @@ def test_sure_background_of_the_owner_wins() -> None:
     assert merge([left, right], SHAPE).labels.ravel().tolist() == [47, 0, 48, 0]
 
 
+def test_fat_is_the_owners_to_tell() -> None:
+    """Beyond the cut a network sees the other leg, and calls all of it fat or background."""
+    left = result(Side.LEFT, Region.UPPER, [47, 151], [0.8, 0.9], [1, 0])
+    right = result(Side.RIGHT, Region.UPPER, [0, 48], [0.5, 0.8], [1, 1], start=1)
+    assert merge([left, right], SHAPE).labels.ravel().tolist() == [47, 0, 48, 0]
+
+
 def test_nothing_where_nobody_owns() -> None:
     left = result(Side.LEFT, Region.UPPER, [47, 47], [0.8, 0.9], [1, 0])
     merged = merge([left], SHAPE)

@@ -63,6 +63,20 @@ def test_a_step_into_infinity_is_taken_back(anatomy, thigh: Recipe) -> None:
     assert after == after
 
 
+def test_a_broken_gradient_is_left_out(anatomy, thigh: Recipe) -> None:
+    state = new_state(thigh, "cpu")
+    batch = make_batch(thigh, [anatomy], 1, Ranges())
+    train_step(thigh, state, batch, 0.1, "cpu")
+    before = state.network.head.weight.detach().clone()
+    hook = state.network.head.weight.register_hook(lambda g: g * float("inf"))
+    assert train_step(thigh, state, batch, 0.1, "cpu") != train_step(
+        thigh, state, batch, 0.1, "cpu"
+    )
+    assert torch.equal(before, state.network.head.weight)
+    assert state.optimiser.state  # what it has learnt about the gradients is kept
+    hook.remove()
+
+
 def test_checkpoint_restores_everything(anatomy, thigh: Recipe, tmp_path: Path) -> None:
     batch = make_batch(thigh, [anatomy], 1, Ranges())
     first = new_state(thigh, "cpu")
