@@ -1,8 +1,4 @@
-"""How a graph is run: nipype's settings, plug-ins, and the lines that show progress.
-
-Traps of nipype that are closed here: its parallel plug-in waits two seconds on each level of
-the graph, it forks (which PyTorch does not survive), and it writes reports that nobody reads.
-"""
+"""How a graph is run: which plug-in, and the lines that show progress."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any
 
 from legseg_bids.settings import GIB, Settings
 
-POLL_SECONDS = 0.1
 #: The steps that are worth a line even where nobody asked for many.
 LOUD_STEPS = frozenset({"prepare", "segment", "write"})
 DOING = {
@@ -26,39 +21,6 @@ DOING = {
 }
 
 Say = Callable[[str], None]
-
-
-def configure_nipype(verbosity: int = 0) -> None:
-    """Set nipype's defaults for a run of ours; crash folders are set on each node.
-
-    Parameters
-    ----------
-    verbosity : int
-        How often ``-v`` was given; nipype itself speaks from 2 on.
-    """
-    from nipype import config, logging
-
-    level = {0: "CRITICAL", 1: "CRITICAL", 2: "INFO"}.get(verbosity, "DEBUG")
-    config.update_config(
-        {
-            "execution": {
-                "check_version": "false",
-                "crashfile_format": "txt",
-                "create_report": "false",
-                "poll_sleep_duration": str(POLL_SECONDS),
-                "remove_unnecessary_outputs": "false",
-                "write_provenance": "false",
-            },
-            "logging": {
-                "interface_level": level,
-                "log_to_file": "false",
-                "utils_level": level,
-                "workflow_level": level,
-            },
-            "monitoring": {"enabled": "false"},
-        }
-    )
-    logging.update_logging(config)
 
 
 def choose_plugin(

@@ -66,7 +66,7 @@ class ResilientMultiProc(MultiProcPlugin):
 
 def _start_worker(folder: str, verbosity: int) -> None:
     """First thing in each worker: the folder and nipype's settings of the main process."""
-    from legseg_bids.workflows.execution import configure_nipype
+    from legseg_bids.workflows.nipype_settings import configure_nipype
 
     os.chdir(folder)
     configure_nipype(verbosity)

@@ -28,7 +28,8 @@ from legseg_bids.segment.engines import choose
 from legseg_bids.segment.models import find_models_dir, load_model
 from legseg_bids.segment.pipeline import LOCATOR, NETWORKS
 from legseg_bids.settings import Settings, config_hash
-from legseg_bids.workflows.execution import Progress, Say, choose_plugin, configure_nipype
+from legseg_bids.workflows.execution import Progress, Say, choose_plugin
+from legseg_bids.workflows.nipype_settings import configure_nipype
 from legseg_bids.workflows.outcomes import Outcome, Status, crash_reason, find_crash
 from legseg_bids.workflows.station import (
     STEPS,

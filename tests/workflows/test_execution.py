@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from legseg_bids.settings import GIB, Settings
-from legseg_bids.workflows.execution import Progress, choose_plugin, configure_nipype
+from legseg_bids.workflows.execution import Progress, choose_plugin
+from legseg_bids.workflows.nipype_settings import configure_nipype
 
 SETTINGS = Settings(Path("/in"), Path("/out"), nprocs=4, omp_nthreads=2, memory=3 * GIB)
 

@@ -9,8 +9,8 @@ import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline.engine import Node, Workflow
 
-from legseg_bids.workflows.execution import configure_nipype
 from legseg_bids.workflows.multiproc import ResilientMultiProc
+from legseg_bids.workflows.nipype_settings import configure_nipype
 from legseg_bids.workflows.outcomes import KILLED, crash_reason, find_crash
 
 ARGUMENTS = {"n_procs": 1, "memory_gb": 4.0, "mp_context": "forkserver", "verbosity": 0}
