@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
     out.add_argument("--run", type=Path, required=True, help="folder with checkpoint.pt")
     out.add_argument("--models", type=Path, required=True, help="folder of the bundles")
+    out.add_argument("--note", default="", help="what else the model card says of the training")
     return out
 
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from legseg_bids.train.recipe import load_recipe
 
     try:
-        bundle = export(load_recipe(options.recipe), options.run, options.models)
+        bundle = export(load_recipe(options.recipe), options.run, options.models, options.note)
     except ValueError as error:
         print(f"legseg-export: {error}", file=sys.stderr)
         return 1

@@ -222,7 +222,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def export(recipe: Recipe, run: Path, models: Path) -> Path:
+def export(recipe: Recipe, run: Path, models: Path, note: str = "") -> Path:
     """Write the bundle of a training run.
 
     Parameters
@@ -232,6 +232,8 @@ def export(recipe: Recipe, run: Path, models: Path) -> Path:
         Folder with ``checkpoint.pt`` and ``log.csv``.
     models : Path
         Receives a folder named as the recipe.
+    note : str
+        What else the model card should say about the training.
 
     Returns
     -------
@@ -269,6 +271,7 @@ def export(recipe: Recipe, run: Path, models: Path) -> Path:
         "minutes": round(checkpoint["seconds"] / 60, 1),
         "stacks": checkpoint["step"] * recipe.batch,
         "parameters": sum(p.numel() for p in network.parameters()),
+        "note": note,
         "validation": {k: round(float(v), 4) for k, v in log[-1].items()} if log else {},
     }
     content = metadata(recipe, facts, trained)
@@ -297,6 +300,7 @@ def write_card(recipe: Recipe, content: Mapping[str, Any], bundle: Path) -> None
         "stacks": trained["stacks"],
         "minutes": trained["minutes"],
         "figures": figures or "not measured",
+        "note": trained["note"],
         "anatomies": ", ".join(recipe.anatomies),
         "channels": "\n".join(_channel_rows(recipe)),
         "sha256": "\n".join(f"| {k} | `{v}` |" for k, v in content["legseg"]["sha256"].items()),

@@ -22,7 +22,7 @@ pytest.importorskip("monai")
 @pytest.fixture
 def thigh_bundle(anatomy, thigh: Recipe, run_dir: Path, tmp_path: Path) -> Path:
     train(thigh, [anatomy], run_dir, 0.005, validation_batches=1, say=lambda _: None)
-    return export(thigh, run_dir, tmp_path / "models")
+    return export(thigh, run_dir, tmp_path / "models", note="Trained for a test.")
 
 
 def test_bundle_is_what_the_application_reads(thigh_bundle: Path, thigh: Recipe) -> None:
@@ -36,6 +36,7 @@ def test_bundle_is_what_the_application_reads(thigh_bundle: Path, thigh: Recipe)
     card = (thigh_bundle / "docs/README.md").read_text()
     assert "Andreassen" in card
     assert "CC BY 4.0" in card
+    assert "Trained for a test." in card
     assert "$" not in card
 
 
