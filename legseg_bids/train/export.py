@@ -215,11 +215,11 @@ def metadata(
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Rows of a training log; empty if there is none."""
+    """Rows of a training log; empty if there is none. Columns without a name are left out."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return [{k: v for k, v in row.items() if k} for row in csv.DictReader(file)]
 
 
 def export(recipe: Recipe, run: Path, models: Path, note: str = "") -> Path:
