@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from legseg_bids import __version__
@@ -22,13 +22,41 @@ TERMINATED = 143
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+class Stop:
+    """SIGTERM, remembered.
+
+    The handler ends the run as if by an exception, so that temporary files are removed (batch
+    systems). A library may swallow that exception: then the next line of progress ends the run.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, _signum: int, _frame: object) -> NoReturn:
+        """Handle the signal."""
+        self.requested = True
+        sys.exit(TERMINATED)
+
+    def say(self, line: str) -> None:
+        """Show a line of progress, unless the run was told to stop."""
+        if self.requested:
+            sys.exit(TERMINATED)
+        print(line, file=sys.stderr, flush=True)
+
+
 def entry_point() -> int:
     """Run ``legseg`` with the words of the command line; the exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    return main()
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        code = main(stop=stop)
+    except Exception:
+        if not stop.requested:
+            raise
+    return TERMINATED if stop.requested else code
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None, stop: Stop | None = None) -> int:
     """Run the application.
 
     Progress goes to the standard error; one line for each image, and the reason of the exit
@@ -38,6 +66,8 @@ def main(words: Sequence[str] | None = None) -> int:
     ----------
     words : sequence of str or None
         Arguments; ``None`` takes those of the process.
+    stop : Stop or None
+        Knows whether the run was told to stop.
 
     Returns
     -------
@@ -49,7 +79,8 @@ def main(words: Sequence[str] | None = None) -> int:
         settings = settings_from(args)
         if args.analysis_level == "group":
             return _conclude(0, _group(settings))
-        outcomes = _participants(settings, args.dry_run, args.verbose)
+        say = (stop or Stop()).say
+        outcomes = _participants(settings, say, args.dry_run, args.verbose)
     except LegsegError as error:
         return _conclude(error.exit_code, str(error))
     except KeyboardInterrupt:
@@ -57,16 +88,18 @@ def main(words: Sequence[str] | None = None) -> int:
     return _report(outcomes)
 
 
-def _participants(settings: Settings, dry_run: bool, verbosity: int) -> tuple[Outcome, ...]:
+def _participants(
+    settings: Settings, say: Callable[[str], None], dry_run: bool, verbosity: int
+) -> tuple[Outcome, ...]:
     """Run the participant level."""
     _limit_threads(settings.omp_nthreads)
-    _say(
+    say(
         f"legseg-bids {__version__}: {settings.nprocs} image(s) at a time, "
         f"{settings.omp_nthreads} thread(s) and {settings.memory / GIB:.1f} GiB of memory each"
     )
     from legseg_bids.workflows.run import run_participants
 
-    return run_participants(settings, _say, dry_run=dry_run, verbosity=verbosity)
+    return run_participants(settings, say, dry_run=dry_run, verbosity=verbosity)
 
 
 def _group(settings: Settings) -> str:
@@ -99,19 +132,10 @@ def _conclude(code: int, reason: str) -> int:
     return code
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _limit_threads(threads: int) -> None:
     """Libraries read these when they are loaded, here and in every worker."""
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(threads))
-
-
-def _terminate(_signum: int, _frame: object) -> NoReturn:
-    """End as if by an exception, so that temporary files are removed (batch systems)."""
-    sys.exit(TERMINATED)
 
 
 if __name__ == "__main__":

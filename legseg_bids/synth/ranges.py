@@ -29,8 +29,8 @@ class Ranges:
     coarse_displacement: tuple[float, float] = (0.0, 7.0)
     fine_displacement: tuple[float, float] = (0.0, 2.5)
     growth: tuple[float, float] = (0.0, 9.0)  # living compartments are full
-    atrophy: tuple[float, float] = (0.5, 4.0)
-    atrophy_probability: float = 0.2
+    atrophy: tuple[float, float] = (0.5, 8.0)
+    atrophy_probability: float = 0.4
     skin_depth: tuple[float, float] = (3.0, 40.0)
     skin_thickness: float = 1.5  # Oltulu et al., Ann Plast Surg 81:2018: 1.0 to 2.5 mm
     own_skin_probability: float = 0.3

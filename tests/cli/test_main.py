@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -21,6 +23,8 @@ from skeleton import opposed, outphase_dataset, tree, write_dataset, write_image
 from tiny_models import damage, write_models
 
 from legseg_bids.bids.validate import find_command
+from legseg_bids.cli import main as main_module
+from legseg_bids.cli.main import Stop
 
 STEM = "sub-01/anat/sub-01_acq-outphase_"
 IMAGE = f"{STEM}T1w.nii.gz"
@@ -321,3 +325,26 @@ def test_group_names_who_is_missing(legseg: Legseg) -> None:
     legseg()
     ended = legseg("--participant-label", "01", "02", level="group")
     assert "MISSING: sub-02: no finished image" in ended.lines
+
+
+def test_a_swallowed_stop_ends_at_the_next_line_of_progress(capsys) -> None:
+    """Libraries may catch what the signal's handler raises."""
+    stop = Stop()
+    stop.say("going")
+    with contextlib.suppress(SystemExit):
+        stop(signal.SIGTERM, None)
+    with pytest.raises(SystemExit) as ended:
+        stop.say("still going")
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == "going\n"
+
+
+@pytest.mark.parametrize(("told", "code"), [(True, 143), (False, 1)])
+def test_exit_code_when_told_to_stop_wins(monkeypatch, told: bool, code: int) -> None:
+    def run(stop: Stop) -> int:
+        stop.requested = told
+        return 1
+
+    monkeypatch.setattr(main_module, "main", run)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main_module.entry_point() == code
