@@ -32,6 +32,9 @@ SIDE_DOUBT = 0.8
 COUNT_DOUBT = 0.2
 """Probability of the number of limbs found in the mask below which a warning is given."""
 
+PART_DOUBT = 0.6
+"""Mean probability of the parts decided on below which a warning is given."""
+
 SHORTEST_REGION_MM = 15.0
 """A region seen in less than this, all of which another region covers, is left out."""
 
@@ -108,6 +111,7 @@ def locate(
     )
     left, right, both = (float(p) for p in side_table[occupied].mean(axis=0))
     sides, doubts = _sides(len(limbs), left, right, both)
+    doubts = (*doubts, *_doubt_of_parts(part_table[occupied], sequence.parts, occupied))
     if sequence.direction < 0:
         doubts = (*doubts, _against_the_affine(sequence.parts))
     return Location(sides, sequence.parts, sequence.direction, (left, right, both), doubts)
@@ -209,6 +213,22 @@ def _doubt_of_two(both: float) -> tuple[str, ...]:
     doubt = (
         f"two limbs were found in the body mask, but the image looks like one "
         f"(probability of two {both:.2f}); check left and right"
+    )
+    return (doubt,)
+
+
+def _doubt_of_parts(
+    probabilities: NDArray[np.float64], parts: Sequence[Part], occupied: NDArray[np.bool_]
+) -> tuple[str, ...]:
+    """A warning where the slices, one by one, do not bear out the parts decided on."""
+    chosen = np.array([int(part) for part in parts])[occupied]
+    mean = float(probabilities[np.arange(len(chosen)), chosen].mean())
+    if mean >= PART_DOUBT:
+        return ()
+    names = " and ".join(part.name.lower() for part in dict.fromkeys(parts))
+    doubt = (
+        f"the part of the leg is uncertain: taken as {names} with mean probability {mean:.2f}; "
+        f"check that thigh and lower leg are not taken for each other"
     )
     return (doubt,)
 

@@ -88,6 +88,13 @@ def test_stray_slices_are_put_right() -> None:
     )
 
 
+def test_slices_that_disagree_make_the_parts_uncertain() -> None:
+    """Half the slices say lower leg, half thigh, in no order: whatever is chosen is doubtful."""
+    found = run("LULULULULULU")
+    assert any("part of the leg is uncertain" in text for text in found.warnings)
+    assert run("LLLLLLLLUUUU").warnings == ()
+
+
 def test_stack_against_its_affine() -> None:
     found = run("UUUUKKKLLLL")
     assert found.direction == -1
