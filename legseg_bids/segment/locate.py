@@ -101,7 +101,7 @@ def locate(
         raise ImageError(f"{len(limbs)} limbs found; expected one or two; look at the body mask")
     pictures = locator_input(image.data, mask, image.spacing, spec.size, spec.pixel_mm)
     side_table, part_table = _classify(pictures, engine)
-    occupied = mask.any(axis=(0, 1))
+    occupied: NDArray[np.bool_] = np.asarray(mask.any(axis=(0, 1)))
     part_table[~occupied] = 1 / len(Part)
     distance = image.spacing[2]
     sequence = best_sequence(
