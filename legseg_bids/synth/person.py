@@ -94,9 +94,7 @@ def simulate_scan(
     legs = draw_legs(anatomy, station_height(anatomy, region), draw, r)
     legs = replace(legs, side="both", start=0.0, offset=0.0, shift=max(legs.shift, LEAST_SHIFT))
     body = draw_body(draw, r, anatomy.has_skin)
-    slices, rows, columns = grid.shape
-    dz, dy, dx = grid.spacing
-    fine = Grid((slices, rows * FINE, columns * FINE), (dz, dy / FINE, dx / FINE))
+    fine = grid.finer(FINE)
     z, y, x = legs.coordinates(fine)
     fields = look_up(anatomy, z, y, x, legs.shown(fine, x))
     label, depth = dress(fields, body)

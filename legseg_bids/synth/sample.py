@@ -126,10 +126,7 @@ def render(
     lowest: float,
 ) -> Sample:
     """Image and truth of a deformed anatomy on a grid."""
-    fine = Grid(
-        (grid.shape[0], grid.shape[1] * FINE, grid.shape[2] * FINE),
-        (grid.spacing[0], grid.spacing[1] / FINE, grid.spacing[2] / FINE),
-    )
+    fine = grid.finer(FINE)
     body = draw_body(draw, r, anatomy.has_skin)
     z, y, x = mapping(fine)
     fields = look_up(anatomy, z, y, x, z >= lowest)

@@ -84,6 +84,14 @@ class Grid:
         ]
         return axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
 
+    def finer(self, factor: int) -> Grid:
+        """The grid with ``factor`` x ``factor`` pixels in each of these."""
+        z, y, x = self.shape
+        return Grid(
+            (z, y * factor, x * factor),
+            (self.spacing[0], self.spacing[1] / factor, self.spacing[2] / factor),
+        )
+
     def coarser(self, factor: int) -> Grid:
         """The grid whose pixels are ``factor`` x ``factor`` of these."""
         z, y, x = self.shape

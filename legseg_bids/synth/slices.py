@@ -148,7 +148,7 @@ def locator_sample(
     dz = draw.log_uniform(4.0, 40.0)
     top = min(anatomy.packed.shape[0] * anatomy.spacing[2], marks.hip + 40)
     legs = draw_legs(anatomy, draw.uniform(lowest, top), draw, r)
-    fine = Grid((SLICES, size * FINE, size * FINE), (dz, pixel / FINE, pixel / FINE))
+    fine = Grid((SLICES, size, size), (dz, pixel, pixel)).finer(FINE)
     body = draw_body(draw, r, anatomy.has_skin)
     z, y, x = legs.coordinates(fine)
     fields = look_up(anatomy, z, y, x, (z >= lowest) & legs.shown(fine, x))

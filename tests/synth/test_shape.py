@@ -45,6 +45,9 @@ def test_grid_offsets_are_centred() -> None:
     assert y.flatten().tolist() == [-3, -1, 1, 3]
     assert x.shape == (1, 1, 5)
     assert Grid((3, 4, 8), (10.0, 2.0, 1.0)).coarser(2) == Grid((3, 2, 4), (10.0, 4.0, 2.0))
+    assert Grid((3, 4, 8), (10.0, 2.0, 1.0)).finer(2).coarser(2) == Grid(
+        (3, 4, 8), (10.0, 2.0, 1.0)
+    )
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
