@@ -7,8 +7,6 @@ imported by nothing else.
 
 from __future__ import annotations
 
-import io
-import pickle
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,8 +22,6 @@ from legseg_bids.segment.models import ONNX, TORCH, Model
 Array = NDArray[np.float32]
 
 ENGINES = ("auto", "openvino", "torch")
-
-_LOADING_ERRORS = (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError)
 
 
 class Engine(Protocol):
@@ -180,7 +176,7 @@ class TorchEngine:
             _require_cuda(self._torch, device)
         else:
             self._torch.set_num_threads(threads)
-        self._network = _build(self._torch, model).to(device).eval()
+        self._network = _build(model).to(device).eval()
 
     def __call__(self, batch: Array) -> tuple[Array, ...]:
         """Run the network; see :class:`Engine`."""
@@ -193,18 +189,19 @@ class TorchEngine:
             return tuple(result.float().cpu().numpy() for result in results)
 
 
-def _build(torch: Any, model: Model) -> Any:
+def _build(model: Model) -> Any:
     """Architecture from the registry, weights from the bundle."""
     create = import_module("legseg_bids.networks").create
-    stream = io.BytesIO(model.weights(TORCH))
+    safetensors = _imported("safetensors.torch", "pip install safetensors")
+    content = model.weights(TORCH)
     settings = dict(model.network)
     try:
         network = create(settings.pop("name"), **settings)
-        network.load_state_dict(torch.load(stream, map_location="cpu", weights_only=True))
-    except _LOADING_ERRORS as error:
+        network.load_state_dict(safetensors.load(content))
+    except Exception as error:  # the library's own errors share no base with the others
         raise ModelError(
             f"{model.path / TORCH} does not fit its network {dict(model.network)}: {error}; "
-            f"expected a state dictionary; export or install the model again"
+            f"expected its weights as safetensors; export or install the model again"
         ) from error
     return network
 

@@ -2,7 +2,9 @@
 
 A bundle is a folder with ``configs/metadata.json`` and the weights. What legseg-bids needs
 to know about a network beyond MONAI's schema stands in the metadata's ``legseg`` object.
-Weights are verified against their SHA-256 each time they are read.
+Weights are verified against their SHA-256 each time they are read, before anything looks into
+them. Only formats that hold numbers and no code are read (ONNX, safetensors); a pickle, which
+can run whatever its maker liked, is refused by name.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from legseg_bids.errors import ModelError
 
 METADATA = "configs/metadata.json"
 ONNX = "models/model.onnx"
-TORCH = "models/model.pt"
+TORCH = "models/model.safetensors"
 Number = TypeVar("Number", int, float)
 
 UNREPORTED = -1
@@ -138,13 +140,14 @@ class Model:
         Parameters
         ----------
         file : str
-            Path within the bundle, such as ``models/model.onnx``.
+            Path within the bundle: :data:`ONNX` or :data:`TORCH`.
 
         Raises
         ------
         ModelError
-            If the file is missing, not listed in the metadata, or damaged.
+            If the file is another one, missing, not listed in the metadata, or damaged.
         """
+        _require_known(self.path, file)
         path = self.path / file
         if file not in self.sha256:
             raise ModelError(
@@ -207,8 +210,8 @@ def load_model(directory: Path, name: str, verify: bool = True) -> Model:
     Raises
     ------
     ModelError
-        If a file is missing, the metadata cannot be read or lack a key, or a check sum
-        is wrong.
+        If a file is missing, the metadata cannot be read or lack a key or name weights that
+        could hold code, or a check sum is wrong.
     """
     path = Path(directory) / name
     metadata = _read_json(path / METADATA)
@@ -224,11 +227,21 @@ def load_model(directory: Path, name: str, verify: bool = True) -> Model:
             f"{path / METADATA} cannot be used: {error}; export or install the model again"
         ) from error
     for file in model.sha256:
+        _require_known(path, file)
         if not (path / file).is_file():
             raise ModelError(_missing(path / file))
         if verify:
             model.weights(file)
     return model
+
+
+def _require_known(bundle: Path, file: str) -> None:
+    """Refuse pickles, and paths that lead out of the bundle."""
+    if file not in (ONNX, TORCH):
+        raise ModelError(
+            f"{bundle / METADATA} names the weights {file!r}; expected {ONNX} and {TORCH}, which "
+            f"can hold no code; export the model again with legseg-export"
+        )
 
 
 def _missing(path: Path) -> str:

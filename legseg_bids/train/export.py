@@ -16,15 +16,16 @@ from string import Template
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from legseg_bids import __version__
 from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.networks import create
 from legseg_bids.networks.residual_unet import receptive_radius, total_step
+from legseg_bids.segment.models import ONNX, TORCH
 from legseg_bids.train.recipe import Recipe, network_options
 
-ONNX, TORCH = "models/model.onnx", "models/model.pt"
 OPSET = 17
 #: Slices farther apart than this stay where they are; the network was trained on such stacks.
 NATIVE_Z_ABOVE = 5.0
@@ -252,7 +253,7 @@ def export(recipe: Recipe, run: Path, models: Path, note: str = "") -> Path:
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
     (bundle / ONNX).write_bytes(onnx_bytes(network, recipe.kind, recipe.size))
-    torch.save(weights, bundle / TORCH)
+    (bundle / TORCH).write_bytes(save(weights))
     for name in (ONNX, TORCH):
         size = (bundle / name).stat().st_size
         if size > LARGEST:
@@ -301,7 +302,7 @@ def write_card(recipe: Recipe, content: Mapping[str, Any], bundle: Path) -> None
         "minutes": trained["minutes"],
         "figures": figures or "not measured",
         "note": trained["note"],
-        "anatomies": ", ".join(recipe.anatomies),
+        "anatomies": ", ".join([*recipe.anatomies, *filter(None, [recipe.people])]),
         "channels": "\n".join(_channel_rows(recipe)),
         "sha256": "\n".join(f"| {k} | `{v}` |" for k, v in content["legseg"]["sha256"].items()),
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from legseg_bids.imaging.volume import Volume
+from legseg_bids.segment.models import ONNX, TORCH
 
 STRIDES = ((1, 2, 2), (2, 2, 2))
 KERNELS = ((1, 3, 3), (3, 3, 3), (3, 3, 3))
@@ -58,6 +59,7 @@ def locator_spec() -> dict[str, Any]:
 def write_bundle(directory: Path, name: str, spec: dict[str, Any], sample: Any) -> Path:
     """Random weights for `spec`, in both formats, with their check sums."""
     import torch
+    from safetensors.torch import save
 
     from legseg_bids.networks import create
 
@@ -70,7 +72,7 @@ def write_bundle(directory: Path, name: str, spec: dict[str, Any], sample: Any) 
         network = create(options.pop("name"), **options)
         randomise(network)
     network.eval()
-    torch.save(network.state_dict(), path / "models/model.pt")
+    (path / TORCH).write_bytes(save(network.state_dict()))
     outputs = ["logits"] if spec["kind"] == "segmentation" else ["side", "part"]
     free = {0: "n", 2: "a", 3: "b"} | ({4: "c"} if sample.ndim == 5 else {})
     with warnings.catch_warnings():
@@ -78,17 +80,14 @@ def write_bundle(directory: Path, name: str, spec: dict[str, Any], sample: Any) 
         torch.onnx.export(
             network,
             (sample,),
-            str(path / "models/model.onnx"),
+            str(path / ONNX),
             dynamo=False,
             opset_version=17,
             input_names=["image"],
             output_names=outputs,
             dynamic_axes={"image": free} | {name: {0: "n"} for name in outputs},
         )
-    sums = {
-        file: hashlib.sha256((path / file).read_bytes()).hexdigest()
-        for file in ("models/model.onnx", "models/model.pt")
-    }
+    sums = {file: hashlib.sha256((path / file).read_bytes()).hexdigest() for file in (ONNX, TORCH)}
     metadata = {"version": "0.0.1", "legseg": spec | {"sha256": sums}}
     (path / "configs/metadata.json").write_text(json.dumps(metadata))
     return path

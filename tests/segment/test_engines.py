@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -157,6 +158,45 @@ def test_weights_that_are_no_network(
     (bundle / "configs/metadata.json").write_text(json.dumps(metadata))
     with pytest.raises(ModelError, match=Path(file).name):
         load_engine(load_model(tmp_path, "thigh"), engine, "cpu")
+
+
+def test_a_pickle_under_the_name_of_safetensors_runs_nothing(
+    models_dir: Path, tmp_path: Path
+) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "was-run",)
+
+    content = pickle.dumps(Hostile())
+    bundle = Path(shutil.copytree(models_dir / "thigh", tmp_path / "thigh"))
+    (bundle / TORCH).write_bytes(content)
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    metadata["legseg"]["sha256"][TORCH] = hashlib.sha256(content).hexdigest()
+    (bundle / "configs/metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ModelError, match="expected its weights as safetensors"):
+        load_engine(load_model(tmp_path, "thigh"), "torch", "cpu")
+    assert not (tmp_path / "was-run").exists()
+    pickle.loads(content)
+    assert (tmp_path / "was-run").exists()  # or the test could not fail
+
+
+def test_weights_are_verified_before_anything_looks_into_them(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+    import safetensors.torch
+
+    shutil.copytree(models_dir / "thigh", tmp_path / "thigh")
+    model = load_model(tmp_path, "thigh")
+    opened: list[object] = []
+    monkeypatch.setattr(safetensors.torch, "load", opened.append)
+    monkeypatch.setattr(openvino.Core, "read_model", lambda _, content: opened.append(content))
+    for file, engine in ((ONNX, "openvino"), (TORCH, "torch")):
+        with (tmp_path / "thigh" / file).open("ab") as changed:
+            changed.write(b"!")
+        with pytest.raises(ModelError, match="SHA-256"):
+            load_engine(model, engine, "cpu")
+    assert opened == []
 
 
 def test_weights_of_another_network(models_dir: Path, tmp_path: Path) -> None:

@@ -131,6 +131,18 @@ def test_weights_not_listed(bundles: Path) -> None:
         model.weights(TORCH)
 
 
+@pytest.mark.parametrize(
+    "file", ["models/model.pt", "models/model.pkl", "../thigh/models/model.onnx", "/etc/passwd"]
+)
+def test_pickles_and_foreign_paths_are_refused_unread(bundles: Path, file: str) -> None:
+    """Although the check sum is right: a pickle runs code as soon as it is opened."""
+    edit(bundles, lambda metadata: metadata["legseg"]["sha256"].update({file: "0" * 64}))
+    with pytest.raises(ModelError, match="can hold no code"):
+        load_model(bundles, "thigh")
+    with pytest.raises(ModelError, match="can hold no code"):
+        load_model(bundles, "lower_leg").weights(file)
+
+
 def test_file_vanishes_after_loading(bundles: Path) -> None:
     model = load_model(bundles, "thigh")
     (bundles / "thigh" / ONNX).unlink()
@@ -151,6 +163,15 @@ def test_models_dir_asked_for_must_exist(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("LEGSEG_MODELS", str(tmp_path / "absent"))
     with pytest.raises(ModelError, match="absent"):
         find_models_dir()
+
+
+@pytest.mark.parametrize("name", ["locator", "thigh", "lower_leg"])
+def test_shipped_bundles_hold_what_they_list_readable_by_everybody(name: str) -> None:
+    model = load_model(find_models_dir(), name)
+    files = sorted((model.path / "models").iterdir())
+    assert [f"models/{file.name}" for file in files] == sorted(model.sha256) == [ONNX, TORCH]
+    assert all(file.stat().st_mode & 0o004 for file in files)
+    assert max(file.stat().st_size for file in files) < 16 * 1024**2
 
 
 def test_models_dir_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
