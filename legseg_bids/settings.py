@@ -32,6 +32,19 @@ class Settings:
         Processes at a time; threads of each.
     memory : int
         Ceiling for one process, bytes.
+    overwrite, write_probabilities, merge_stations : bool
+        Segment what is done already; write a map for each label; join the stations of a
+        session into one image of the whole leg.
+    filter_file : Path or None
+        Which files a query may take (``--bids-filter-file``).
+    stop_on_first_crash, clean_workdir : bool
+        Stop at the first image that fails; remove the intermediate files of what succeeded.
+    plugin_file : Path or None
+        How nipype is to run the graph (``--use-plugin``).
+    write_graph, resource_monitor : bool
+        Draw the graph; record time, memory and processor of each step. Both go to the logs.
+    random_seed : int or None
+        Recorded only: no label depends on a random number.
     """
 
     bids_dir: Path
@@ -49,6 +62,13 @@ class Settings:
     write_probabilities: bool = False
     skip_bids_validation: bool = False
     stop_on_first_crash: bool = False
+    merge_stations: bool = True
+    filter_file: Path | None = None
+    clean_workdir: bool = False
+    plugin_file: Path | None = None
+    write_graph: bool = False
+    resource_monitor: bool = False
+    random_seed: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for TOML or JSON (``None`` left out)."""

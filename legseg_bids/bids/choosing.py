@@ -10,6 +10,8 @@ from legseg_bids.bids.candidates import Candidate, names
 from legseg_bids.bids.queries import Query
 
 EchoChooser = Callable[[list[float], float], int]
+Signal = tuple[Candidate, ...]
+"""A magnitude image; or a real and an imaginary one, from which a magnitude can be made."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Choice:
     Attributes
     ----------
     files : dict of str to Candidate
-        ``opposed``, or ``water`` and ``fat``, or all three.
+        ``opposed``, or ``real`` and ``imaginary``, or ``water`` and ``fat``; later also water
+        and fat beside one of the first two.
     because : str
         What spoke for them.
     notes : tuple of str
@@ -33,7 +36,7 @@ class Choice:
     @property
     def source(self) -> Candidate:
         """The image after which the outputs are named."""
-        return self.files.get("opposed") or self.files["water"]
+        return self.files.get("opposed") or self.files.get("real") or self.files["water"]
 
 
 class Unfit(Exception):
@@ -77,12 +80,13 @@ def choose_water_fat(query: Query, images: Sequence[Candidate]) -> Choice | None
     Unfit
         If one of the two is missing, or there are several.
     """
-    roles = {role: [i for i in images if i.role == role] for role in ("water", "fat")}
+    usable = [image for image in images if image.part == "magnitude"]
+    roles = {role: [i for i in usable if i.role == role] for role in ("water", "fat")}
     if not any(roles.values()):
         return None
     _require_both(roles)
     for suffix in query.suffixes:
-        water, fat = ([i for i in roles[r] if i.name.suffix == suffix] for r in ("water", "fat"))
+        water, fat = ([i for i in roles[r] if i.suffix == suffix] for r in ("water", "fat"))
         if len(water) == len(fat) == 1:
             because = f"{water[0].match.because}; {fat[0].match.because}"
             return Choice({"water": water[0], "fat": fat[0]}, because)
@@ -92,55 +96,85 @@ def choose_water_fat(query: Query, images: Sequence[Candidate]) -> Choice | None
     )
 
 
+def signals(images: Sequence[Candidate]) -> list[Signal]:
+    """Give every magnitude that the images hold or that can be made of them.
+
+    Where a signal has a magnitude image, its real and imaginary parts are not needed; where it
+    has not, both of them are.
+    """
+    by_signal: dict[tuple[object, ...], list[Candidate]] = {}
+    for image in images:
+        by_signal.setdefault(image.signal, []).append(image)
+    found: list[Signal] = []
+    for parts in by_signal.values():
+        magnitudes = [image for image in parts if image.part == "magnitude"]
+        pair = [[i for i in parts if i.part == part] for part in ("real", "imaginary")]
+        if magnitudes:
+            found += [(image,) for image in magnitudes]
+        elif len(pair[0]) == len(pair[1]) == 1:
+            found.append((pair[0][0], pair[1][0]))
+    return found
+
+
 def _choose_opposed(query: Query, images: Sequence[Candidate]) -> Choice | None:
     found = _preferred(query, [image for image in images if image.role == "opposed"])
     if not found:
         return None
     if len(found) > 1:
         raise Unfit(
-            f"{names(found)} all say that they are in opposed phase; expected one for a station; "
+            f"{_names(found)} all say that they are in opposed phase; expected one for a station; "
             "give them different run- or chunk- entities"
         )
-    return Choice({"opposed": found[0]}, found[0].match.because)
+    return Choice(_files(found[0]), found[0][0].match.because)
 
 
 def _choose_echo(
     query: Query, images: Sequence[Candidate], choose_echo: EchoChooser
 ) -> Choice | None:
-    echoes = [i for i in images if i.magnitude and i.name.get("echo") is not None]
-    found = _preferred(query, [i for i in echoes if i.role not in {"water", "fat"}])
+    echoes = [i for i in images if i.is_echo and i.role not in {"water", "fat"}]
+    found = _preferred(query, echoes)
     if not found:
         return None
-    timed = [(image, *sidecar.echo_time(image.metadata)) for image in found]
-    known = [(image, time) for image, time, _ in timed if time is not None]
+    timed = [(signal, *sidecar.echo_time(signal[0].metadata)) for signal in found]
+    known = [(signal, time) for signal, time, _ in timed if time is not None]
     times = [time for _, time in known]
     b0 = _field_strength(found, timed=bool(times))
     try:
         chosen = choose_echo(times, b0)
     except ValueError as error:
-        raise Unfit(f"no echo of {names(found)} fits: {error}") from error
+        raise Unfit(f"no echo of {_names(found)} fits: {error}") from error
     because = f"of {len(found)} echoes, TE {times[chosen] * 1e3:.2f} ms at {b0:g} T fits best"
-    return Choice({"opposed": known[chosen][0]}, because, _timing_notes(timed))
+    return Choice(_files(known[chosen][0]), because, _timing_notes(timed))
 
 
-def _timing_notes(timed: Sequence[tuple[Candidate, float | None, bool]]) -> tuple[str, ...]:
-    in_ms = [image for image, _, converted in timed if converted]
-    without = [image for image, time, _ in timed if time is None]
+def _files(signal: Signal) -> dict[str, Candidate]:
+    roles = ("opposed",) if len(signal) == 1 else ("real", "imaginary")
+    return dict(zip(roles, signal, strict=True))
+
+
+def _names(found: Sequence[Signal]) -> str:
+    return names([image for signal in found for image in signal])
+
+
+def _timing_notes(timed: Sequence[tuple[Signal, float | None, bool]]) -> tuple[str, ...]:
+    in_ms = [signal for signal, _, converted in timed if converted or signal[0].in_ms]
+    without = [signal for signal, time, _ in timed if time is None]
     return (
-        *([f"EchoTime of {names(in_ms)} read as milliseconds"] if in_ms else []),
-        *([f"{names(without)} left out for want of an EchoTime"] if without else []),
+        *([f"EchoTime of {_names(in_ms)} read as milliseconds"] if in_ms else []),
+        *([f"{_names(without)} left out for want of an EchoTime"] if without else []),
     )
 
 
-def _field_strength(echoes: Sequence[Candidate], *, timed: bool) -> float:
-    strengths = (sidecar.positive_number(i.metadata, "MagneticFieldStrength") for i in echoes)
+def _field_strength(echoes: Sequence[Signal], *, timed: bool) -> float:
+    images = (image for signal in echoes for image in signal)
+    strengths = (sidecar.positive_number(i.metadata, "MagneticFieldStrength") for i in images)
     b0 = next((strength for strength in strengths if strength), None)
     if timed and b0:
         return b0
     missing = [] if timed else ["EchoTime (seconds)"]
     missing += [] if b0 else ["MagneticFieldStrength (tesla)"]
     raise Unfit(
-        f"the sidecars of {names(echoes)} give no usable {' and no '.join(missing)}; expected "
+        f"the sidecars of {_names(echoes)} give no usable {' and no '.join(missing)}; expected "
         "both, to tell which echo is in opposed phase; add them to the JSON files"
     )
 
@@ -154,10 +188,10 @@ def _require_both(roles: dict[str, list[Candidate]]) -> None:
             )
 
 
-def _preferred(query: Query, images: Sequence[Candidate]) -> list[Candidate]:
-    """Keep the images of the suffix that the query prefers most."""
+def _preferred(query: Query, images: Sequence[Candidate]) -> list[Signal]:
+    """Keep the signals of the suffix that the query prefers most."""
     for suffix in query.suffixes:
-        found = [image for image in images if image.name.suffix == suffix]
+        found = signals([image for image in images if image.suffix == suffix])
         if found:
             return found
     return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ import numpy.typing as npt
 
 from legseg_bids import __version__
 from legseg_bids.bids.names import OutputPaths, output_paths
-from legseg_bids.bids.sidecars import dseg_sidecar, mask_sidecar, probseg_sidecar, table_text
+from legseg_bids.bids.sidecars import (
+    confidence_sidecar,
+    dseg_sidecar,
+    mask_sidecar,
+    probseg_sidecar,
+    table_text,
+)
 from legseg_bids.bids.stations import Station
 from legseg_bids.bids.write import (
     cannot_write,
@@ -26,6 +32,9 @@ from legseg_bids.bids.write import (
     write_probabilities,
     write_text,
 )
+
+Checksums = Callable[[Station], dict[str, str]]
+Neighbours = Mapping[str, Mapping[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class StationResult:
         From 0 to 1.
     probability_names : sequence of str
         Abbreviation for each volume of the probabilities.
+    confidence : ndarray of float, shape (i, j, k), or None
+        Probability of the label that a voxel has, from 0 to 1; what stations are merged by.
     details : mapping
         What the sidecar says in its ``Legseg`` object beside version, hash and checksums:
         models, engine, location, warnings.
@@ -54,6 +65,7 @@ class StationResult:
     mask: npt.NDArray[Any] | None = None
     probabilities: npt.NDArray[Any] | None = None
     probability_names: Sequence[str] = ()
+    confidence: npt.NDArray[Any] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -87,11 +99,12 @@ def write_station(
     ValueError
         If an array does not fit the source, or a measure has no description.
     """
-    paths = output_paths(output_dir, station.source_name)
+    paths = output_paths(output_dir, station.output_name)
     table = table_text(result.rows)
     _remove(paths.sidecar)
     write_labels(paths.labels, result.labels, header)
     _write_mask(paths, station, header, result)
+    _write_confidence(paths, station, header, result)
     _write_probabilities(paths, station, header, result)
     write_text(paths.table, table)
     legseg = {
@@ -109,10 +122,14 @@ def is_done(
     station: Station,
     config_hash: str,
     *,
+    neighbours: Callable[[], Neighbours] = dict,
     probabilities: bool = False,
     figure: bool = False,
+    sums: Checksums | None = None,
 ) -> bool:
     """Tell whether a station was finished before, with the same configuration and input.
+
+    The input are its own files and those of its neighbours, with whose knowledge it was located.
 
     Parameters
     ----------
@@ -122,11 +139,16 @@ def is_done(
         What would be segmented.
     config_hash : str
         Hash of everything that can change a label.
+    neighbours : callable
+        Gives the check sums of the other stations of the set; called only if all else fits.
     probabilities, figure : bool
         Whether these files are wanted too.
+    sums : callable
+        Gives the check sums of a station; by default :func:`checksums`.
     """
-    paths = output_paths(output_dir, station.source_name)
-    wanted = [paths.labels, paths.table]
+    paths = output_paths(output_dir, station.output_name)
+    wanted = [paths.labels, paths.table, paths.mask, paths.mask_sidecar]
+    wanted += [paths.confidence, paths.confidence_sidecar]
     wanted += [paths.probabilities, paths.probabilities_sidecar] if probabilities else []
     wanted += [paths.figure] if figure else []
     if not all(path.is_file() for path in wanted):
@@ -135,9 +157,10 @@ def is_done(
     if legseg.get("ConfigHash") != config_hash:
         return False
     try:
-        return bool(legseg.get("SourceSHA256") == checksums(station))
+        same = legseg.get("SourceSHA256") == (sums or checksums)(station)
     except OSError:
         return False
+    return bool(same and legseg.get("Neighbours", {}) == neighbours())
 
 
 def read_legseg(sidecar: Path) -> dict[str, Any]:
@@ -150,18 +173,37 @@ def read_legseg(sidecar: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def checksums(station: Station) -> dict[str, str]:
+def checksums(station: Station, sum_of: Callable[[Path], str] | None = None) -> dict[str, str]:
     """SHA-256 of each file that a station is made from, by role.
+
+    Of a role that is one volume of a file, the number of the volume stands behind.
+
+    Parameters
+    ----------
+    station : Station
+    sum_of : callable
+        Gives the sum of a file; by default :func:`sha256`.
 
     Raises
     ------
     OSError
         If a file cannot be read.
     """
-    return {role: _sha256(path) for role, path in sorted(station.files.items())}
+    sums = {role: (sum_of or sha256)(path) for role, path in sorted(station.files.items())}
+    return {
+        role: f"{text}[{station.volumes[role]}]" if role in station.volumes else text
+        for role, text in sums.items()
+    }
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -192,6 +234,16 @@ def _write_probabilities(
         raise ValueError(f"{len(names)} names for {volumes} probabilities; expected one for each")
     write_probabilities(paths.probabilities, result.probabilities, header)
     write_json(paths.probabilities_sidecar, probseg_sidecar(station, names))
+
+
+def _write_confidence(
+    paths: OutputPaths, station: Station, header: Any, result: StationResult
+) -> None:
+    if result.confidence is None:
+        _remove_all([paths.confidence, paths.confidence_sidecar])
+        return
+    write_probabilities(paths.confidence, result.confidence, header)
+    write_json(paths.confidence_sidecar, confidence_sidecar(station))
 
 
 def _remove_all(paths: Iterable[Path]) -> None:

@@ -35,8 +35,12 @@ Each image of the input gives, under the name of its source with `_seg-muscles`:
 - `*_dseg.json`: what the image was made from and with, and what the columns of the table mean.
   This file is written last: where it exists, the image is finished.
 
-`*_label-leg_mask.nii.gz` holds the voxels inside the legs, `*_probseg.nii.gz` (on demand)
-the probability of each structure. `sub-*/figures` holds pictures, `logs` the settings of each
+Where a leg was scanned in several stations, `*_desc-merged_dseg.*` is one image and one table
+of all of them. Use it instead of the stations' own: they overlap.
+
+`*_label-leg_mask.nii.gz` holds the voxels inside the legs, `*_desc-confidence_probseg.nii.gz`
+how probable the label of each voxel is, and `*_seg-muscles_probseg.nii.gz` (on demand) the
+probability of each structure. `sub-*/figures` holds pictures, `logs` the settings of each
 run, and `phenotype/legseg.tsv` (after the group step) one row of volumes for each participant;
 `group_volumes.tsv` has the same and more as one row for each muscle of each image.
 

@@ -7,6 +7,7 @@ Read here rather than by pybids: pybids reads every sidecar of the dataset when 
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,13 @@ def image_type(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     value = metadata.get("ImageType", ())
     if isinstance(value, str):
         value = value.split("\\")
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+    if not isinstance(value, list | tuple):
+        return ()
+    # One list for each slice or echo: what all of them say holds for the image.
+    nested = [list(map(str, inner)) for inner in value if isinstance(inner, list)]
+    if nested:
+        return tuple(word for word in nested[0] if all(word in inner for inner in nested))
+    return tuple(map(str, value))
 
 
 def positive_number(metadata: Mapping[str, Any], key: str) -> float | None:
@@ -96,7 +103,8 @@ def positive_number(metadata: Mapping[str, Any], key: str) -> float | None:
     value = metadata.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 < value < float("inf") else None
+    # A whole number may be larger than any float.
+    return float(value) if 0 < value < sys.float_info.max else None
 
 
 def echo_time(metadata: Mapping[str, Any]) -> tuple[float | None, bool]:
@@ -115,15 +123,40 @@ def echo_time(metadata: Mapping[str, Any]) -> tuple[float | None, bool]:
     return value / 1000, True
 
 
+def echo_times(metadata: Mapping[str, Any]) -> tuple[tuple[float, ...], bool]:
+    """Give the echo times of a 4-D file in seconds, and whether they stood in milliseconds.
+
+    One unit holds for the whole list. Without a list of positive numbers, the result is empty.
+
+    Examples
+    --------
+    >>> echo_times({"EchoTime": [0.05, 2.3]})
+    ((5e-05, 0.0023), True)
+    >>> echo_times({"EchoTime": 0.0023})
+    ((), False)
+    """
+    listed = metadata.get("EchoTime")
+    if not isinstance(listed, list):
+        return (), False
+    numbers = [positive_number({"EchoTime": value}, "EchoTime") for value in listed]
+    times = [number for number in numbers if number is not None]
+    if not times or len(times) < len(listed):
+        return (), False
+    in_ms = max(times) > LONGEST_ECHO_TIME
+    return tuple(time / 1000 if in_ms else time for time in times), in_ms
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(0, "it is not a file")
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ImageError(
             f"sidecar {path} cannot be read ({error.strerror}); expected a JSON file; "
             "if it is a broken link, fetch it (datalad get)"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImageError(
             f"sidecar {path} is not JSON ({error}); expected an object; repair the file"
         ) from error

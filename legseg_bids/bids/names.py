@@ -7,17 +7,17 @@ stem of the source is kept whole; only the suffix is replaced and entities are i
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from pathlib import Path, PurePosixPath
 
+from legseg_bids.bids.entities import entity_order
 from legseg_bids.errors import OutputError
 
 SEGMENTATION = "muscles"
+EXTENSIONS = (".nii.gz", ".nii", ".json", ".tsv")
+CONFIDENCE = "confidence"
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class OutputPaths:
         Limb mask (voxels inside the legs).
     probabilities, probabilities_sidecar : Path
         Probability of each label, 4-D.
+    confidence, confidence_sidecar : Path
+        Probability of the label that each voxel has.
     figure : Path
         Picture for the report.
     """
@@ -76,20 +78,9 @@ class OutputPaths:
     mask_sidecar: Path
     probabilities: Path
     probabilities_sidecar: Path
+    confidence: Path
+    confidence_sidecar: Path
     figure: Path
-
-
-@cache
-def entity_order() -> tuple[str, ...]:
-    """Short entity keys in the order that BIDS 1.11.1 wants (``rules/entities.yaml``).
-
-    Examples
-    --------
-    >>> entity_order()[:2]
-    ('sub', 'ses')
-    """
-    text = resources.files(__package__).joinpath("data", "entities.json").read_text("utf-8")
-    return tuple(json.loads(text))
 
 
 def parse_name(name: str) -> Name:
@@ -105,10 +96,21 @@ def parse_name(name: str) -> Name:
     >>> parse_name("sub-01_echo-1_MEGRE.nii.gz")
     Name(entities=(('sub', '01'), ('echo', '1')), suffix='MEGRE', extension='.nii.gz')
     """
-    stem, dot, extension = name.partition(".")
-    *parts, suffix = stem.split("_")
+    extension = _extension(name)
+    *parts, suffix = name[: len(name) - len(extension)].split("_")
     pairs = (part.partition("-") for part in parts)
-    return Name(tuple((key, value) for key, _, value in pairs), suffix, dot + extension)
+    return Name(tuple((key, value) for key, _, value in pairs), suffix, extension)
+
+
+def printable(text: str) -> str:
+    r"""Spell characters that would break a line or a terminal (``\n``), and lone bytes.
+
+    Examples
+    --------
+    >>> print(printable("sub-1\nT1w"))
+    sub-1\nT1w
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def insert_entities(name: Name, entities: Mapping[str, str]) -> Name:
@@ -192,6 +194,8 @@ def output_paths(output_dir: Path, source: str) -> OutputPaths:
         mask_sidecar=name(seg=None, label="leg", suffix="mask", extension=".json"),
         probabilities=name(suffix="probseg"),
         probabilities_sidecar=name(suffix="probseg", extension=".json"),
+        confidence=name(desc=CONFIDENCE, suffix="probseg"),
+        confidence_sidecar=name(desc=CONFIDENCE, suffix="probseg", extension=".json"),
         figure=figure_path(output_dir, source),
     )
 
@@ -244,6 +248,12 @@ def assert_unique(paths: Iterable[Path]) -> None:
 
 def _part(entity: tuple[str, str]) -> str:
     return "-".join(filter(None, entity))
+
+
+def _extension(name: str) -> str:
+    """All from the first dot on, unless the name ends as our files do: labels may hold dots."""
+    known = next((ending for ending in EXTENSIONS if name.endswith(ending)), None)
+    return known or "".join(name.partition(".")[1:])
 
 
 def _insert(

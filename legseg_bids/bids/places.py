@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from legseg_bids.bids.description import GENERATOR, read_description
-from legseg_bids.bids.write import cannot_write
+from legseg_bids.bids.links import refuse_links
+from legseg_bids.bids.names import log_dir
+from legseg_bids.bids.write import cannot_write, remove_leftovers
 from legseg_bids.errors import OutputError, UsageError
+
+OLD = 24 * 3600.0
+"""Seconds after which nobody writes a file any more."""
 
 
 def check_places(bids_dir: Path, output_dir: Path, work_dir: Path | None = None) -> None:
@@ -53,7 +59,8 @@ def prepare_output(output_dir: Path) -> None:
     Raises
     ------
     OutputError
-        If it cannot be made or written, or if it holds a dataset of something else.
+        If it cannot be made or written, holds a dataset of something else, or has a folder that
+        leads elsewhere.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -61,7 +68,43 @@ def prepare_output(output_dir: Path) -> None:
             pass
     except OSError as error:
         raise cannot_write(output_dir, error) from error
+    refuse_links(output_dir)
     _check_ours(output_dir)
+
+
+def require_output(output_dir: Path) -> None:
+    """Make sure, in the middle of a run, that the output is still there.
+
+    A mount that vanished leaves an empty folder, into which everything would be written.
+
+    Raises
+    ------
+    OutputError
+        If the description that the run wrote at its start is gone.
+    """
+    if not (output_dir / "dataset_description.json").exists():
+        raise OutputError(
+            f"{output_dir} is no longer what it was when the run began (it has no "
+            "dataset_description.json); expected the output folder; if it is a mount, mount it "
+            "again, then run again: finished images are kept"
+        )
+
+
+def sweep(output_dir: Path, subjects: Iterable[str]) -> None:
+    """Remove the temporary files of runs that were killed while they wrote.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative.
+    subjects : iterable of str
+        Labels without ``sub-`` on which no other run is at work. Files of no participant are
+        removed once they are old: another run may be writing one.
+    """
+    for subject in subjects:
+        remove_leftovers(output_dir / f"sub-{subject}")
+        remove_leftovers(log_dir(output_dir, subject))
+    remove_leftovers(output_dir, deep=False, older_than=OLD)
 
 
 def _check_ours(output_dir: Path) -> None:

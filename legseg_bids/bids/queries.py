@@ -1,7 +1,8 @@
 """The discovery table: which words and image types mean what, and which query comes first.
 
-All of it stands in ``data/queries.json``; this module loads it and answers one question,
-what one image shows, from its acquisition label and its DICOM image type.
+All of it stands in ``data/queries.json``; this module loads it and answers two questions, from
+the words of a file name and the DICOM image type: what one image shows, and which part of the
+complex signal it is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Query:
     kind : str
         ``opposed`` (one image), ``echoes`` (choose by echo time) or ``water_fat``.
     suffixes : tuple of str
-        BIDS suffixes that may be used, the preferred one first.
+        BIDS suffixes (`TypeWords.suffix`) that may be used, the preferred one first.
     """
 
     name: str
@@ -38,21 +39,65 @@ class Query:
 
 
 @dataclass(frozen=True)
+class TypeWords:
+    """The last words of a file name, without those of contrast and part: kind of image.
+
+    Attributes
+    ----------
+    words : str
+        As in the name, as ``T1w`` or ``megre_dix``; empty where the contrast says it all.
+    suffix : str
+        The BIDS suffix that they stand for.
+    acq : str
+        Word that tells this type from the commoner one of the same suffix, for output names.
+    """
+
+    words: str
+    suffix: str
+    acq: str = ""
+
+    @property
+    def family(self) -> str:
+        """Empty for all BIDS suffixes: images that differ in one may be of one station."""
+        return "" if self.words in {"", self.suffix} else self.words
+
+
+@dataclass(frozen=True)
+class PartWords:
+    """How one part of complex data (magnitude, phase, real, imaginary) is spelt.
+
+    Attributes
+    ----------
+    exact : frozenset of str
+        Words, in small letters: value of ``part-``, or last word of a name.
+    image_types : frozenset of str
+        Values of ``ImageType``, in capitals.
+    """
+
+    exact: frozenset[str]
+    image_types: frozenset[str]
+
+
+@dataclass(frozen=True)
 class RoleWords:
     """How one role (opposed, in_phase, water, fat) is spelt.
 
     Attributes
     ----------
     pattern : re.Pattern
-        Finds the role's word in an acquisition label.
+        Finds the role's word in a label of ``acq-`` or ``rec-``.
     excluded : re.Pattern or None
         Longer words that contain it and mean something else, as ``fatsat``.
+    exact : frozenset of str
+        Words, in small letters, that mean it where they stand alone: value of ``part-``, or
+        last word of a name.
     image_types : frozenset of str
         Values of ``ImageType``, in capitals.
     """
 
     pattern: re.Pattern[str]
     excluded: re.Pattern[str] | None
+    exact: frozenset[str]
     image_types: frozenset[str]
 
 
@@ -62,23 +107,27 @@ class QueryTable:
 
     Attributes
     ----------
-    datatypes, suffixes : tuple of str
-        What is looked at, at all.
+    folders : tuple of str
+        Where images are looked for, below a participant or a session.
+    types : mapping of str to TypeWords
+        By their words.
+    not_images : frozenset of str
+        Words of a name that belong to label images and the like.
     roles : mapping of str to RoleWords
         Spellings by role.
-    not_magnitude_parts, not_magnitude_types : frozenset of str
-        Values of ``part-`` and of ``ImageType`` of images that are not magnitudes.
+    parts : mapping of str to PartWords
+        Spellings by part.
     queries : tuple of Query
         In order: the first that matches a station wins.
     metadata : tuple of str
         Sidecar keys that are handed on; none of them identifies a person.
     """
 
-    datatypes: tuple[str, ...]
-    suffixes: tuple[str, ...]
+    folders: tuple[str, ...]
+    types: Mapping[str, TypeWords]
+    not_images: frozenset[str]
     roles: Mapping[str, RoleWords]
-    not_magnitude_parts: frozenset[str]
-    not_magnitude_types: frozenset[str]
+    parts: Mapping[str, PartWords]
     queries: tuple[Query, ...]
     metadata: tuple[str, ...]
 
@@ -94,8 +143,8 @@ class RoleMatch:
     because : str
         What says so, or what contradicts what; empty when nothing is known.
     rest : str
-        The acquisition label without the word of the role, in small letters: the same for
-        all images of a station.
+        The labels of ``acq-`` and ``rec-`` without the word of the role, in small letters: the
+        same for all images of a station.
     """
 
     role: str | None
@@ -116,17 +165,26 @@ def load_queries() -> QueryTable:
     return _table(json.loads(text))
 
 
-def role_of(acquisition: str, image_type: Sequence[str], table: QueryTable) -> RoleMatch:
-    """Tell what an image shows from its acquisition label and its image type.
+def role_of(
+    acquisition: str,
+    image_type: Sequence[str],
+    table: QueryTable,
+    *,
+    reconstruction: str = "",
+    exact: str = "",
+) -> RoleMatch:
+    """Tell what an image shows from the words of its name and from its image type.
 
-    Where both speak they must agree; an in-phase image named ``outphase`` is neither.
+    All that speak must agree; an in-phase image named ``outphase`` is neither.
 
     Parameters
     ----------
-    acquisition : str
-        Value of ``acq-``, empty when absent.
+    acquisition, reconstruction : str
+        Values of ``acq-`` and ``rec-``, empty when absent.
     image_type : sequence of str
         DICOM ``ImageType``, empty when absent.
+    exact : str
+        A contrast that stands alone, as in ``part-outphase_vibe`` or ``megre_dix_outph``.
 
     Examples
     --------
@@ -137,37 +195,77 @@ def role_of(acquisition: str, image_type: Sequence[str], table: QueryTable) -> R
     >>> role_of("dixon", ["DERIVED", "PRIMARY", "WATER"], load_queries()).because
     'ImageType says WATER'
     """
-    words = _words(acquisition, table)
+    labels = {"acq": acquisition, "rec": reconstruction}
+    said = {key: _words(label, table) for key, label in labels.items() if label}
+    sources = [
+        {role: f"{key}-{labels[key]} says {word!r}" for role, word in words.items()}
+        for key, words in said.items()
+    ]
+    sources.append(dict.fromkeys(_exact_roles(exact, table), f"the name says {exact!r}"))
     types = _types(image_type, table)
-    agreed = (words.keys() & types.keys()) if words and types else (words.keys() | types.keys())
-    if len(agreed) != 1:
-        return RoleMatch(None, _contradiction(acquisition, words, types), acquisition.lower())
-    role = next(iter(agreed))
-    return RoleMatch(role, _because(acquisition, words.get(role), types.get(role)),
-                     _without(acquisition, words.get(role)))  # fmt: skip
+    sources.append({role: f"ImageType says {value}" for role, value in types.items()})
+    role, because = _agreement([source for source in sources if source])
+    rests = [_without(label, said[key].get(role or "")) for key, label in labels.items() if label]
+    return RoleMatch(role, because, "_".join(rests))
 
 
-def is_magnitude(part: str | None, image_type: Iterable[str], table: QueryTable) -> bool:
+def part_of(label: str | None, image_type: Iterable[str], table: QueryTable) -> str:
     """Tell magnitude images from phase, real and imaginary ones.
 
-    ``part-`` decides where it is given; else the image type does.
+    The name decides where it says something; else the image type does; else it is a magnitude.
+
+    Parameters
+    ----------
+    label : str or None
+        Value of ``part-``, or last word of the name.
+    image_type : iterable of str
+        DICOM ``ImageType``.
 
     Examples
     --------
-    >>> is_magnitude(None, ["ORIGINAL", "PRIMARY", "P", "ND"], load_queries())
-    False
+    >>> part_of(None, ["ORIGINAL", "PRIMARY", "P", "ND"], load_queries())
+    'phase'
+    >>> part_of("mag", ["P"], load_queries())
+    'magnitude'
     """
-    if part is not None:
-        return part.lower() not in table.not_magnitude_parts
-    return not table.not_magnitude_types & {value.upper() for value in image_type}
+    if label is not None and is_part(label, table):
+        return next(part for part, words in table.parts.items() if label.lower() in words.exact)
+    types = {value.upper() for value in image_type}
+    found = (part for part, words in table.parts.items() if types & words.image_types)
+    return next(found, "magnitude")
 
 
-def _words(acquisition: str, table: QueryTable) -> dict[str, str]:
-    """Roles that the acquisition label names, with the word that names each."""
+def is_part(word: str, table: QueryTable) -> bool:
+    """Tell whether a word names a part of complex data."""
+    return any(word.lower() in words.exact for words in table.parts.values())
+
+
+def is_contrast(word: str, table: QueryTable) -> bool:
+    """Tell whether a word, standing alone, names what an image shows."""
+    return bool(_exact_roles(word, table))
+
+
+def _exact_roles(word: str, table: QueryTable) -> list[str]:
+    return [role for role, words in table.roles.items() if word.lower() in words.exact]
+
+
+def _agreement(sources: Sequence[Mapping[str, str]]) -> tuple[str | None, str]:
+    """The one role that all sources allow, and what says so; or what contradicts what."""
+    if not sources:
+        return None, ""
+    agreed = set(sources[0]).intersection(*sources[1:])
+    if len(agreed) == 1:
+        role = agreed.pop()
+        return role, " and ".join(source[role] for source in sources)
+    named = sorted({role for source in sources for role in source})
+    return None, f"name and ImageType contradict themselves ({', '.join(named)})"
+
+
+def _words(label: str, table: QueryTable) -> dict[str, str]:
+    """Roles that a label names, with the word that names each."""
     found: dict[str, str] = {}
     for role, words in table.roles.items():
-        label = words.excluded.sub("", acquisition) if words.excluded else acquisition
-        match = words.pattern.search(label)
+        match = words.pattern.search(words.excluded.sub("", label) if words.excluded else label)
         if match:
             found[role] = match.group()
     return found
@@ -183,20 +281,8 @@ def _types(image_type: Iterable[str], table: QueryTable) -> dict[str, str]:
     return found
 
 
-def _because(acquisition: str, word: str | None, image_type: str | None) -> str:
-    said = [f"acq-{acquisition} says {word!r}"] if word else []
-    return " and ".join(said + ([f"ImageType says {image_type}"] if image_type else []))
-
-
-def _contradiction(acquisition: str, words: Mapping[str, str], types: Mapping[str, str]) -> str:
-    if not words and not types:
-        return ""
-    named = sorted({*words, *types})
-    return f"acq-{acquisition} and ImageType contradict themselves ({', '.join(named)})"
-
-
-def _without(acquisition: str, word: str | None) -> str:
-    return (acquisition.replace(word, "", 1) if word else acquisition).lower()
+def _without(label: str, word: str | None) -> str:
+    return (label.replace(word, "", 1) if word else label).lower()
 
 
 def _table(raw: Mapping[str, Any]) -> QueryTable:
@@ -205,11 +291,17 @@ def _table(raw: Mapping[str, Any]) -> QueryTable:
         Query(q["name"], q["kind"], q["description"], tuple(q["suffixes"])) for q in raw["queries"]
     )
     return QueryTable(
-        datatypes=tuple(raw["datatypes"]),
-        suffixes=tuple(raw["suffixes"]),
+        folders=tuple(raw["folders"]),
+        types={
+            words: TypeWords(words, row["bids"], row.get("acq", ""))
+            for words, row in raw["types"].items()
+        },
+        not_images=frozenset(raw["not_images"]),
         roles=roles,
-        not_magnitude_parts=frozenset(raw["not_magnitude"]["part"]),
-        not_magnitude_types=frozenset(raw["not_magnitude"]["image_type"]),
+        parts={
+            part: PartWords(frozenset(words["exact"]), frozenset(words["image_type"]))
+            for part, words in raw["parts"].items()
+        },
         queries=queries,
         metadata=tuple(raw["metadata"]),
     )
@@ -224,6 +316,7 @@ def _role_words(words: Mapping[str, list[str]], stems: Sequence[str]) -> RoleWor
     return RoleWords(
         re.compile("|".join(alternatives)),
         re.compile(excluded, re.IGNORECASE) if excluded else None,
+        frozenset(words["exact"]),
         frozenset(words["image_type"]),
     )
 

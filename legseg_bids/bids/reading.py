@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,12 @@ GZIP_MAGIC = b"\x1f\x8b"
 NIFTI2_HEADER_SIZE = 540
 # Grids are the same when no corner lies further apart than this, in mm.
 GRID_TOLERANCE = 0.01
+# No leg is imaged with smaller voxels or wider gaps: mostly the header's unit is wrong. In mm.
+SMALLEST_STEP, LARGEST_STEP = 0.05, 200.0
+# Volume of a voxel over that of a box with the same edges; 1 for right angles, 0 for none.
+LEAST_SQUARE = 0.7
+# Below this, the arithmetic of single precision ends.
+LEAST_SIGNAL = 1e-30
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,8 @@ class Image:
     notes: tuple[str, ...] = ()
 
 
-def read_image(path: Path) -> Image:
-    """Read a NIfTI image, all of it, and check that it can be used.
+def read_image(path: Path, volume: int | None = None) -> Image:
+    """Read a NIfTI image, all of it or one of its volumes, and check that it can be used.
 
     A fourth axis of length one is dropped; complex values become magnitudes. NaN, infinite
     and negative voxels are left for the next step, as long as something else is there.
@@ -55,20 +63,27 @@ def read_image(path: Path) -> Image:
     ----------
     path : Path
         A ``.nii`` or ``.nii.gz`` file.
+    volume : int, optional
+        Which volume of a 4-D file (echoes or contrasts along its fourth axis), counted from
+        0; a 3-D file is volume 0 of one. Without it, the file must hold a single volume.
 
     Raises
     ------
     ImageError
         If the file is missing, empty, truncated, damaged or not NIfTI; if it is 2-D, a single
-        slice, or has several volumes; if its affine cannot be inverted; if all of it is zero
-        or not finite.
+        slice, has several volumes of which none was chosen, or lacks the one that was; if its
+        voxels have no plausible size, or axes far from right angles; if all of it is zero or
+        not finite.
     """
-    image = _parse(path, _decompress(path, _read_bytes(path)))
-    data, affine = _values(path, image), np.asarray(image.affine, dtype=np.float64)
-    data, notes = _three_axes(path, data)
+    content = _decompress(path, _read_bytes(path))
+    image = _parse(path, content)
+    _check_length(path, image, len(content))
+    chosen, notes = _choose_volume(path, image.shape, volume)
+    data, affine = _values(path, image, chosen), np.asarray(image.affine, dtype=np.float64)
     if np.iscomplexobj(data):
         data, notes = np.abs(data), (*notes, f"{path.name}: complex values, magnitude taken")
     _check_affine(path, affine)
+    notes += _doubts(path, image.header)
     _check_signal(path, data)
     return Image(path, data, affine, image.header, notes)
 
@@ -96,6 +111,9 @@ def check_same_grid(first: Image, second: Image) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
+        # A pipe or a device would be waited for, or read, for ever.
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise _damaged(path, "is a device or a pipe")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(
@@ -119,6 +137,8 @@ def _decompress(path: Path, content: bytes) -> bytes:
         raise _damaged(path, "is truncated (the compressed stream ends early)") from error
     except (OSError, zlib.error) as error:
         raise _damaged(path, f"is damaged ({error})") from error
+    except MemoryError as error:
+        raise _damaged(path, "unpacks to more than fits into memory") from error
 
 
 def _parse(path: Path, content: bytes) -> Any:
@@ -130,12 +150,49 @@ def _parse(path: Path, content: bytes) -> Any:
         raise _damaged(path, f"is not a NIfTI image ({error})") from error
 
 
-def _values(path: Path, image: Any) -> npt.NDArray[Any]:
+def _check_length(path: Path, image: Any, found: int) -> None:
+    """Believe no header that promises more than is there: memory would be set aside for it."""
+    promised = math.prod(map(int, image.shape)) * int(image.get_data_dtype().itemsize)
+    if promised > found:
+        raise _damaged(
+            path, f"is truncated or damaged ({promised} bytes of voxels promised, {found} found)"
+        )
+
+
+def _choose_volume(
+    path: Path, shape: tuple[int, ...], volume: int | None
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Index of the volume along the axes after the third, and what the log should say."""
+    if len(shape) < 3 or min(shape[:3]) < 2:
+        raise ImageError(
+            f"{path} has {_shape(shape)} voxels, a single slice; expected a volume of two or "
+            "more slices; use the whole stack"
+        )
+    count = math.prod(map(int, shape[3:]))
+    if count < 1 or not 0 <= (volume or 0) < count:
+        raise ImageError(
+            f"{path} holds {count} volume(s) ({_shape(shape)}); expected number {volume or 0}, "
+            "counted from 0; check that the sidecar belongs to this image"
+        )
+    if volume is None and count > 1:
+        raise ImageError(
+            f"{path} is {len(shape)}-D ({_shape(shape)}); expected one 3-D volume; split it, "
+            "one file for each echo or contrast"
+        )
+    chosen = tuple(map(int, np.unravel_index(volume or 0, shape[3:]))) if len(shape) > 3 else ()
+    if count > 1:
+        return chosen, (f"{path.name}: {len(shape)}-D, volume {volume} of {count} taken",)
+    single = f"{path.name}: {len(shape)}-D with a single volume, read as 3-D"
+    return chosen, (single,) if chosen else ()
+
+
+def _values(path: Path, image: Any, chosen: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Three axes of scaled values; of several volumes, only the chosen one is unpacked."""
     dtype = image.get_data_dtype()
     if dtype.fields is not None:
         raise ImageError(f"{path} holds colours ({dtype}); expected one number a voxel")
     try:
-        return np.asanyarray(image.dataobj)
+        return np.asanyarray(image.dataobj[(..., *chosen)])
     except MemoryError as error:
         raise ImageError(
             f"{path} says it has {_shape(image.shape)} voxels, more than fit into memory; "
@@ -145,34 +202,51 @@ def _values(path: Path, image: Any) -> npt.NDArray[Any]:
         raise _damaged(path, f"is truncated or damaged ({error})") from error
 
 
-def _three_axes(path: Path, data: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    notes: tuple[str, ...] = ()
-    if data.ndim > 3 and int(np.prod(data.shape[3:])) == 1:
-        notes = (f"{path.name}: {data.ndim}-D with a single volume, read as 3-D",)
-        data = data.reshape(data.shape[:3])
-    if data.ndim > 3:
-        raise ImageError(
-            f"{path} is {data.ndim}-D ({_shape(data.shape)}); expected one 3-D volume; split it, "
-            "one file for each echo or contrast"
-        )
-    if data.ndim < 3 or min(data.shape) < 2:
-        raise ImageError(
-            f"{path} has {_shape(data.shape)} voxels, a single slice; expected a volume of two or "
-            "more slices; use the whole stack"
-        )
-    return data, notes
-
-
 def _check_affine(path: Path, affine: npt.NDArray[np.float64]) -> None:
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    axes = affine[:3, :3]
+    if not np.isfinite(affine).all() or not np.any(axes, axis=0).all():
         raise ImageError(
             f"{path} has no usable position and voxel size (affine {affine[:3].tolist()}); "
             "expected an invertible one; convert the image again from DICOM"
         )
+    steps = [math.hypot(*axis) for axis in axes.T]
+    if not all(SMALLEST_STEP <= step <= LARGEST_STEP for step in steps):
+        raise ImageError(
+            f"{path} has voxels of {' × '.join(f'{step:.3g}' for step in steps)} mm; expected "
+            f"{SMALLEST_STEP} to {LARGEST_STEP:g} mm; check the unit in the header, or convert "
+            "the image again from DICOM"
+        )
+    if abs(np.linalg.det(axes / steps)) < LEAST_SQUARE:
+        raise ImageError(
+            f"{path} has axes that are far from right angles (affine {affine[:3].tolist()}); "
+            "expected a box-shaped grid; repair the sform, or resample the image"
+        )
+
+
+def _doubts(path: Path, header: Any) -> tuple[str, ...]:
+    """Where the header leaves open which way is left."""
+    qform, sform = (header[f"{name}_code"] > 0 for name in ("qform", "sform"))
+    if not qform and not sform:
+        nothing = "the header gives no position (qform and sform codes are 0)"
+        return (f"{path.name}: {nothing}, so left and right, head and feet are guesses",)
+    first, second = _directions(header.get_qform), _directions(header.get_sform)
+    if qform and sform and first != second:
+        said = f"{first} and {second}"
+        return (f"{path.name}: qform and sform disagree ({said}); the sform was taken",)
+    return ()
+
+
+def _directions(matrix: Callable[[], Any]) -> str:
+    """Where the axes of an affine lead, as ``RAS``; ``???`` where it cannot be computed."""
+    try:
+        return "".join(map(str, nib.aff2axcodes(matrix())))  # type: ignore[no-untyped-call]
+    except Exception:  # noqa: BLE001 - nibabel raises many kinds on a bad quaternion
+        return "???"
 
 
 def _check_signal(path: Path, data: npt.NDArray[Any]) -> None:
-    if not np.any((data != 0) & np.isfinite(data)):
+    largest = np.max(np.abs(data), where=np.isfinite(data), initial=0)
+    if largest < LEAST_SIGNAL:
         raise ImageError(
             f"{path} holds no signal (every voxel is zero or not a number); expected an image; "
             "convert it again, or leave it out"

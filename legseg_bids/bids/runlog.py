@@ -1,11 +1,11 @@
-"""The log of a run: one TOML file with its settings for each participant."""
+"""The log of a run: for each participant its settings (TOML), and what came of it (TSV)."""
 
 from __future__ import annotations
 
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,36 @@ def write_run_log(
     """
     path = log_dir(output_dir, subject) / f"{run}.toml"
     write_text(path, to_toml(sections))
+    return path
+
+
+def write_outcomes(
+    output_dir: Path, subject: str, run: str, exit_code: int, rows: Iterable[Sequence[str]]
+) -> Path:
+    """Write what became of the images of a participant, beside the settings.
+
+    A run that was interrupted writes none: its images tell what was finished.
+
+    Parameters
+    ----------
+    output_dir, subject, run
+        As for `write_run_log`.
+    exit_code : int
+        Of the whole run.
+    rows : iterable of sequence of str
+        Image, status, message, and one warning after another; printable text without tabs.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    lines = [("image", "status", "message", "warnings", "exit_code")]
+    for image, status, message, *warnings in rows:
+        lines.append((image, status, message, " | ".join(warnings), str(exit_code)))
+    text = "".join("\t".join(word or "n/a" for word in line) + "\n" for line in lines)
+    path = log_dir(output_dir, subject) / f"{run}_outcome.tsv"
+    write_text(path, text)
     return path
 
 

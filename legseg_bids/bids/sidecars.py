@@ -11,6 +11,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from legseg_bids.bids.names import printable
 from legseg_bids.bids.stations import Station
 
 NOT_AVAILABLE = "n/a"
@@ -88,7 +89,7 @@ def cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return format(value, FLOAT_FORMAT)
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def dseg_sidecar(station: Station, legseg: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,6 +138,37 @@ def probseg_sidecar(station: Station, abbreviations: Sequence[str]) -> dict[str,
         **_provenance(station),
         "Manual": False,
         "LabelMap": list(abbreviations),
+    }
+
+
+def confidence_sidecar(station: Station) -> dict[str, Any]:
+    """JSON of the map that says how probable the label of each voxel is."""
+    return {
+        "Description": "Probability of the label that the voxel has in the label image (of "
+        "background, where it has none), in steps of 1/255; 0 where no network looked",
+        **_provenance(station),
+        "Manual": False,
+    }
+
+
+def merged_sidecar(sources: Sequence[str], legseg: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON of the label image of several stations.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Label images of the stations, relative to the derivative.
+    legseg : mapping
+        As for :func:`dseg_sidecar`.
+    """
+    return {
+        "Description": f"Leg muscles of {len(sources)} stations, merged into one image",
+        "Sources": [f"bids::{source}" for source in sources],
+        # Aligned to all of them alike, in the coordinates of the scanner.
+        "SpatialReference": f"bids::{sources[0]}",
+        "Manual": False,
+        **_own_columns(),
+        "Legseg": dict(legseg),
     }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from legseg_bids.bids.names import parse_name, printable
 from legseg_bids.errors import NoInput
+
+LONGEST_IDENTIFIER = 120
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,25 @@ class Station:
     query, kind : str
         The query that matched and its kind: ``opposed``, ``echoes`` or ``water_fat``.
     files : dict of str to Path
-        ``opposed``, or ``water`` and ``fat``; with ``opposed``, also ``water`` and ``fat``
-        where the dataset has them (for the fat fraction).
+        ``opposed``, or ``real`` and ``imaginary``, or ``water`` and ``fat``; with one of the
+        first two, also ``water`` and ``fat`` where the dataset has them (for the fat fraction).
     source : Path
         The file after which the outputs are named.
     entities : dict of str to str
-        Entities of the source, by their short keys (``sub``, ``acq``, ``chunk``, …).
+        Entities of `output_name`, by their short keys (``sub``, ``acq``, ``chunk``, …).
     metadata : dict
         Selected sidecar fields of the source; ``EchoTime`` in seconds.
     reason : str
         One line for the log: which file was taken as what, and why.
+    volumes : dict of str to int
+        For files with a fourth axis: which volume a role is, counted from 0. A role that is
+        absent is a whole 3-D file.
+    output_name : str
+        The path after which outputs are named, relative, with forward slashes: the source
+        itself where its name is BIDS, else the BIDS name nearest to it. No two stations of a
+        dataset share one.
+    family : str
+        Equal for the fields of view of one acquisition, and for nothing else.
     """
 
     dataset: Path
@@ -48,6 +61,13 @@ class Station:
     entities: dict[str, str]
     metadata: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    volumes: dict[str, int] = field(default_factory=dict)
+    output_name: str = ""
+    family: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "output_name", self.output_name or self.source_name)
+        object.__setattr__(self, "family", self.family or _without_chunk(self.output_name))
 
     @property
     def source_name(self) -> str:
@@ -56,16 +76,22 @@ class Station:
 
     @property
     def stem(self) -> str:
-        """File name of the source without extension."""
-        return self.source.name.partition(".")[0]
+        """File name of the source without extension, for people."""
+        return printable(self.source.name.removesuffix(parse_name(self.source.name).extension))
 
     @property
     def identifier(self) -> str:
-        """The stem, spelt so that it may name a node of a graph (letters, digits, ``_``).
+        """The output's stem, spelt so that it may name a node of a graph (letters, digits, ``_``).
 
-        Different stems stay different: a hyphen becomes one underscore, an underscore two.
+        Different stems stay different: a hyphen becomes one underscore, an underscore two; the
+        end of a long one becomes a hash, since it names a folder.
         """
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.stem.replace("_", "__"))
+        stem = parse_name(self.output_name.rpartition("/")[2])
+        spelt = str(replace(stem, extension="")).replace("_", "__")
+        if len(spelt) > LONGEST_IDENTIFIER:
+            digest = hashlib.sha256(spelt.encode()).hexdigest()[:12]
+            spelt = f"{spelt[: LONGEST_IDENTIFIER - 14]}__{digest}"
+        return re.sub(r"[^A-Za-z0-9_]", "_", spelt)
 
     def uris(self) -> list[str]:
         """BIDS URIs of all files used, the source first."""
@@ -148,3 +174,8 @@ class Discovery:
             "no image that can be segmented was found; expected an opposed-phase image, echoes "
             f"with EchoTime and MagneticFieldStrength, or water and fat images{reasons}"
         )
+
+
+def _without_chunk(name: str) -> str:
+    """A path without its extension and without the entity that tells fields of view apart."""
+    return re.sub(r"_chunk-[^_/]*", "", name.partition(".")[0])

@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ LOGGER = logging.getLogger(__name__)
 COMMAND = "bids-validator-deno"
 OPTIONS = ("--format", "json", "--ignoreWarnings", "--ignoreNiftiHeaders", "--prune")
 SHOWN = 5
+NOT_SHOWN = ("sub-", ".", "code", "derivatives", "sourcedata")
+"""How names begin that are not validated where participants are chosen."""
 ANSWERS = (0, 16)
 """Exit codes with which the validator gives a verdict: valid, and not."""
 
@@ -40,7 +44,8 @@ def validate(bids_dir: Path, participants: Sequence[str] = ()) -> list[str]:
     list of str
         One line for each problem; empty when the dataset is valid.
     """
-    report = _run(find_command(), bids_dir)
+    with _only(bids_dir, participants) as view:
+        report = _run(find_command(), view)
     if report is None:
         return _problems_of_names(bids_dir, participants)
     return [_line(issue) for issue in _errors(report) if concerns(issue, participants)]
@@ -81,6 +86,32 @@ def concerns(issue: Mapping[str, Any], participants: Sequence[str]) -> bool:
     """
     subject = re.match(r"/?sub-([^/_.]+)", str(issue.get("location", "")))
     return not participants or subject is None or subject.group(1) in participants
+
+
+@contextmanager
+def _only(bids_dir: Path, participants: Sequence[str]) -> Iterator[Path]:
+    """The dataset with no other participants: the validator reads everything it is given.
+
+    A folder of links in the system's temporary folder. Without participants, or where links
+    cannot be made, the dataset itself.
+    """
+    with ExitStack() as stack:
+        view = bids_dir
+        if participants:
+            try:
+                private = tempfile.TemporaryDirectory(prefix="legseg-", ignore_cleanup_errors=True)
+                view = _links(bids_dir, participants, Path(stack.enter_context(private)))
+            except OSError as error:
+                LOGGER.info("the whole of %s is validated (%s)", bids_dir, error)
+        yield view
+
+
+def _links(bids_dir: Path, participants: Sequence[str], folder: Path) -> Path:
+    wanted = {f"sub-{label}" for label in participants} | {".bidsignore"}
+    for path in sorted(bids_dir.resolve().iterdir()):
+        if path.name in wanted or not path.name.startswith(NOT_SHOWN):
+            (folder / path.name).symlink_to(path)
+    return folder
 
 
 def _run(command: str | None, bids_dir: Path) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 Everything goes to a hidden temporary name in the same folder, is forced to the disk, and is
 then moved into place. On failure the temporary file is removed and nothing else has changed.
+A process that is killed leaves its temporary file behind; the next run on the same participant
+removes it (`remove_leftovers`).
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +32,8 @@ GEOMETRY_FIELDS = (
     "sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
 PROBABILITY_STEP = 1 / 255
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+"""Name of a temporary file of ours."""
 
 
 @contextmanager
@@ -58,6 +64,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         # A folder that cannot be searched was reported above already.
         with _ignoring_os_errors():
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, *, deep: bool = True, older_than: float = 0) -> None:
+    """Remove temporary files that a killed run left behind.
+
+    Parameters
+    ----------
+    folder : Path
+        Where nobody else is writing, as the folder of a participant that this run has claimed;
+        need not exist.
+    deep : bool
+        Whether to look into its folders too.
+    older_than : float
+        Age in seconds that a file must have, for folders where others may be writing now.
+    """
+    before = time.time() - older_than
+    for path in folder.rglob(".*.tmp") if deep else folder.glob(".*.tmp"):
+        # Somebody else may have been faster, and what cannot be removed does no harm.
+        with _ignoring_os_errors():
+            if LEFTOVER.fullmatch(path.name) and path.lstat().st_mtime <= before:
+                path.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

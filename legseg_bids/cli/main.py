@@ -2,58 +2,66 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
-from collections import Counter
+import traceback
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from legseg_bids import __version__
-from legseg_bids.cli.parser import build_parser, settings_from
-from legseg_bids.errors import LegsegError
-from legseg_bids.settings import GIB, Settings
+from legseg_bids.cli import resources
+from legseg_bids.cli.parser import parse, resources_from, settings_from
+from legseg_bids.errors import ExitCode, LegsegError
+from legseg_bids.settings import Settings
 
 if TYPE_CHECKING:
     from legseg_bids.workflows.outcomes import Outcome
 
-INTERRUPTED = 130
-TERMINATED = 143
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+STOPS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+REASONS = {ExitCode.INTERRUPTED: "interrupted", ExitCode.TERMINATED: "told to stop (SIGTERM)"}
 
 
 class Stop:
-    """SIGTERM, remembered.
+    """Ctrl-C or SIGTERM, remembered.
 
-    The handler ends the run as if by an exception, so that temporary files are removed (batch
-    systems). A library may swallow that exception: then the next line of progress ends the run.
+    The handler ends the run as by an exception, so that workers end and temporary files are
+    removed. A library may swallow that exception: then the next line of progress ends the run.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.code: ExitCode | None = None
 
-    def __call__(self, _signum: int, _frame: object) -> NoReturn:
+    def __call__(self, signum: int, _frame: object) -> NoReturn:
         """Handle the signal."""
-        self.requested = True
-        sys.exit(TERMINATED)
+        self.code = STOPS[signal.Signals(signum)]
+        raise KeyboardInterrupt
+
+    def listen(self) -> None:
+        """Handle the signals from now on, but those that whoever started us shut off."""
+        for number in STOPS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
 
     def say(self, line: str) -> None:
         """Show a line of progress, unless the run was told to stop."""
-        if self.requested:
-            sys.exit(TERMINATED)
+        if self.code is not None:
+            raise KeyboardInterrupt
         print(line, file=sys.stderr, flush=True)
 
 
 def entry_point() -> int:
     """Run ``legseg`` with the words of the command line; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A log that knows fewer letters than a message or a file name is no reason to stop.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     stop = Stop()
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        code = main(stop=stop)
-    except Exception:
-        if not stop.requested:
-            raise
-    return TERMINATED if stop.requested else code
+    stop.listen()
+    return main(stop=stop)
 
 
 def main(words: Sequence[str] | None = None, stop: Stop | None = None) -> int:
@@ -74,32 +82,46 @@ def main(words: Sequence[str] | None = None, stop: Stop | None = None) -> int:
     int
         Exit code, see ``--help``.
     """
-    args = build_parser().parse_args(words)
+    stop = stop or Stop()
     try:
-        settings = settings_from(args)
-        if args.analysis_level == "group":
-            return _conclude(0, _group(settings))
-        say = (stop or Stop()).say
-        outcomes = _participants(settings, say, args.dry_run, args.verbose)
-    except LegsegError as error:
-        return _conclude(error.exit_code, str(error))
+        code, reason = _run(words, stop)
     except KeyboardInterrupt:
-        return _conclude(INTERRUPTED, "interrupted; finished images are kept, run again to go on")
-    return _report(outcomes)
+        code, reason = _stopped(stop)
+    except LegsegError as error:
+        code, reason = error.exit_code, str(error)
+    except Exception as error:  # noqa: BLE001 - the last line says why, whatever happened
+        code, reason = _unforeseen(error)
+    if stop.code is not None:
+        # Somebody made another error of the interruption.
+        code, reason = _stopped(stop)
+    print(f"legseg-bids: exit code {code:d}: {reason}", flush=True)
+    return int(code)
+
+
+def _run(words: Sequence[str] | None, stop: Stop) -> tuple[ExitCode, str]:
+    """Run one of the levels; exit code and reason."""
+    args = parse(words)
+    settings = settings_from(args)
+    if args.analysis_level == "group":
+        return ExitCode.OK, _group(settings)
+    outcomes = _participants(settings, args, stop.say)
+    from legseg_bids.workflows.outcomes import exit_code, summary
+
+    for outcome in () if args.dry_run else outcomes:
+        print(outcome)
+    return exit_code(outcomes), summary(outcomes)
 
 
 def _participants(
-    settings: Settings, say: Callable[[str], None], dry_run: bool, verbosity: int
+    settings: Settings, args: argparse.Namespace, say: Callable[[str], None]
 ) -> tuple[Outcome, ...]:
     """Run the participant level."""
     _limit_threads(settings.omp_nthreads)
-    say(
-        f"legseg-bids {__version__}: {settings.nprocs} image(s) at a time, "
-        f"{settings.omp_nthreads} thread(s) and {settings.memory / GIB:.1f} GiB of memory each"
-    )
+    used, cpus, memory = resources_from(args), resources.allowed_cpus(), resources.allowed_memory()
+    say(f"legseg-bids {__version__}: {resources.describe(used, cpus, memory)}")
     from legseg_bids.workflows.run import run_participants
 
-    return run_participants(settings, say, dry_run=dry_run, verbosity=verbosity)
+    return run_participants(settings, say, dry_run=args.dry_run, verbosity=args.verbose)
 
 
 def _group(settings: Settings) -> str:
@@ -115,21 +137,18 @@ def _group(settings: Settings) -> str:
     return f"{result.wide} and {result.long} written from {images} image(s)"
 
 
-def _report(outcomes: Sequence[Outcome]) -> int:
-    """Print what became of each image; the exit code."""
-    from legseg_bids.workflows.outcomes import Status
-
-    for outcome in outcomes:
-        print(outcome)
-    counts = Counter(outcome.status for outcome in outcomes)
-    summary = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-    return _conclude(1 if counts[Status.FAILED] else 0, summary)
+def _stopped(stop: Stop) -> tuple[ExitCode, str]:
+    code = stop.code or ExitCode.INTERRUPTED
+    return code, f"{REASONS[code]}; finished images are kept, run again to go on"
 
 
-def _conclude(code: int, reason: str) -> int:
-    """Print the last line: the exit code and its reason."""
-    print(f"legseg-bids: exit code {code}: {reason}", flush=True)
-    return code
+def _unforeseen(error: Exception) -> tuple[ExitCode, str]:
+    """An error that is not ours: of the system, with its hint; or a mistake of ours, in full."""
+    from legseg_bids.workflows.causes import explain_error
+
+    if not isinstance(error, OSError | MemoryError):
+        traceback.print_exception(error)
+    return ExitCode.FAILED, explain_error(error)
 
 
 def _limit_threads(threads: int) -> None:

@@ -1,34 +1,34 @@
-"""The command line of ``legseg`` and ``run.py``: options, their checks, and the settings.
+"""From the command line of ``legseg`` and ``run.py`` to checked settings.
 
-Spellings follow the BIDS Apps and the NiPreps, so that copied commands work. Nothing heavy
-is imported here: ``--help`` must answer at once.
+Nothing heavy is imported here: ``--help`` must answer at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from legseg_bids import __version__
-from legseg_bids.cli import resources
-from legseg_bids.errors import NoFilterMatch
-from legseg_bids.settings import Settings
+from legseg_bids.cli import options, resources
+from legseg_bids.cli.config_file import as_arguments, read_config
+from legseg_bids.cli.exit_codes import help_text
+from legseg_bids.errors import NoFilterMatch, UnknownLevel, UsageError
+from legseg_bids.settings import GIB, Settings
 
 LEVELS = ("participant", "group")
-ENGINES = ("auto", "openvino", "torch")
+POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 
-_EPILOG = """\
+_USAGE = """\
+%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [options]
+       %(prog)s --config-file FILE [options]"""
+
+_EPILOG = f"""\
+Options may be written with underscores, too; a switch that an earlier run's configuration
+turned on is turned off with --no-...
+
 exit codes:
-  0   every selected image is segmented (now or by an earlier run)
-  1   at least one image failed, or a model cannot be used; the last lines say which
-  2   the command line asks for something impossible
-  16  the input is not a valid BIDS dataset
-  18  participant or session labels select nothing
-  66  there is no image that can be segmented
-  73  the output cannot be written
+{help_text()}
 
 examples:
   legseg BIDS_DIR OUTPUT_DIR participant --participant-label 01 02
@@ -36,21 +36,64 @@ examples:
 """
 
 
-def build_parser(prog: str = "legseg") -> argparse.ArgumentParser:
-    """Return the argument parser of the application."""
+def build_parser(prog: str = "legseg", *, positionals: bool = True) -> argparse.ArgumentParser:
+    """Return the argument parser of the application.
+
+    Parameters
+    ----------
+    prog : str
+        Name of the program, for messages.
+    positionals : bool
+        Whether folders and analysis level are required.
+    """
     parser = argparse.ArgumentParser(
         prog=prog,
+        usage=_USAGE,
         description="Label the muscles of the legs in opposed-phase (Dixon) MRI. A BIDS App.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=options.Formatter,
         allow_abbrev=False,
     )
-    _add_positionals(parser)
-    _add_selection(parser.add_argument_group("which images"))
-    _add_resources(parser.add_argument_group("processors, memory and networks"))
-    _add_output(parser.add_argument_group("what is written"))
-    _add_other(parser.add_argument_group("other"))
+    options.add_positionals(parser, required=positionals)
+    options.add_selection(parser.add_argument_group("which images"))
+    options.add_resources(parser.add_argument_group("processors, memory and networks"))
+    options.add_output(parser.add_argument_group("what is written"))
+    options.add_other(parser.add_argument_group("other"))
     return parser
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line, over the defaults that a configuration file gives.
+
+    Parameters
+    ----------
+    words : sequence of str or None
+        Arguments; ``None`` takes those of the process.
+
+    Raises
+    ------
+    UsageError
+        If the configuration file cannot be used, or is of another dataset or output.
+    UnknownLevel
+        If the analysis level is neither ``participant`` nor ``group``.
+    """
+    config = _config_file(words)
+    if config is None:
+        args = build_parser().parse_args(words)
+    else:
+        parser = build_parser(positionals=False)
+        saved: dict[str, Any] = {"analysis_level": LEVELS[0]}
+        saved |= as_arguments(read_config(config))
+        parser.set_defaults(**saved)
+        args = parser.parse_intermixed_args(words)
+        _must_agree(args, saved)
+        missing = [name for name in POSITIONALS if getattr(args, name) is None]
+        if missing:
+            parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if args.analysis_level not in LEVELS:
+        msg = f"analysis level {args.analysis_level!r} is unknown; expected participant or group"
+        raise UnknownLevel(msg)
+    return args
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
@@ -59,23 +102,23 @@ def settings_from(args: argparse.Namespace) -> Settings:
     Parameters
     ----------
     args : argparse.Namespace
-        What :func:`build_parser` parsed.
+        From :func:`parse`.
 
     Raises
     ------
     UsageError
-        If the memory has no unit.
+        If the memory has no unit, or the plug-in file cannot be used.
     NoFilterMatch
         If the labels leave no participant.
     """
-    share = _resources(args)
+    share = resources_from(args)
     return Settings(
         bids_dir=args.bids_dir.absolute(),
         output_dir=args.output_dir.absolute(),
-        work_dir=args.work_dir.absolute() if args.work_dir else None,
+        work_dir=_absolute(args.work_dir),
         participants=_participants(args),
         sessions=_labels(args.session_label, "ses-"),
-        models_dir=args.models.absolute() if args.models else None,
+        models_dir=_absolute(args.models),
         engine=args.engine,
         device=args.device,
         nprocs=share.workers,
@@ -85,155 +128,79 @@ def settings_from(args: argparse.Namespace) -> Settings:
         write_probabilities=args.write_probabilities,
         skip_bids_validation=args.skip_bids_validation,
         stop_on_first_crash=args.stop_on_first_crash,
+        merge_stations=args.merge_stations,
+        filter_file=_absolute(args.bids_filter_file),
+        clean_workdir=args.clean_workdir,
+        plugin_file=_absolute(args.use_plugin),
+        write_graph=args.write_graph,
+        resource_monitor=args.resource_monitor,
+        random_seed=args.random_seed,
     )
 
 
-# ---------------------------------------------------------------------------- options
+def resources_from(args: argparse.Namespace) -> resources.Resources:
+    """Processors and memory: as asked, else as the plug-in file says, else what is allowed.
 
-
-def _spellings(*names: str) -> list[str]:
-    """Give each option with hyphens first and with underscores second.
-
-    Examples
-    --------
-    >>> _spellings("--n-cpus", "--mem")
-    ['--n-cpus', '--n_cpus', '--mem']
+    Raises
+    ------
+    UsageError
+        If the memory has no unit, or the plug-in file cannot be used.
     """
-    both = ((name, "--" + name[2:].replace("-", "_")) for name in names)
-    return list(dict.fromkeys(name for pair in both for name in pair))
-
-
-def _add_positionals(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bids_dir", type=Path, help="folder of the BIDS dataset")
-    parser.add_argument("output_dir", type=Path, help="folder of the derivative that is written")
-    parser.add_argument(
-        "analysis_level",
-        choices=LEVELS,
-        help="participant: segment images; "
-        "group: one table over all participants, made from OUTPUT_DIR alone",
-    )
-
-
-def _add_selection(group: argparse._ArgumentGroup) -> None:
-    labels: dict[str, Any] = {"nargs": "+", "metavar": "LABEL", "default": []}
-    text = "labels with or without {}, or one text file with a label on each line"
-    group.add_argument(*_spellings("--participant-label"), **labels, help=text.format("sub-"))
-    group.add_argument(
-        *_spellings("--exclude-participant-label"), **labels, help="all but these participants"
-    )
-    group.add_argument(
-        *_spellings("--session-label", "--session-id"),
-        **labels,
-        help=text.format("ses-") + "; images without a session stay in",
-    )
-    group.add_argument(
-        *_spellings("--skip-bids-validation", "--skip-bids-validator"),
-        action="store_true",
-        help="do not ask the BIDS validator about the input",
-    )
-
-
-def _add_resources(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        *_spellings("--nprocs", "--nthreads", "--n-cpus"),
-        type=_count,
-        metavar="N",
-        help="processors for the whole run (default: all that this process is allowed)",
-    )
-    group.add_argument(
-        *_spellings("--omp-nthreads"),
-        type=_count,
-        metavar="N",
-        help="threads for each image (default: all processors, at most "
-        f"{resources.THREADS_PER_IMAGE}); nprocs / omp-nthreads images run at the same time",
-    )
-    memory = group.add_mutually_exclusive_group()
-    memory.add_argument(
-        "--mem",
-        metavar="SIZE",
-        help="ceiling of memory for the whole run, with unit: 8GB, 8000MB, 8GiB "
-        "(default: 2 GiB for each image at a time)",
-    )
-    memory.add_argument(*_spellings("--mem-gb"), metavar="N", help="the same in GB")
-    memory.add_argument(*_spellings("--mem-mb"), metavar="N", help="the same in MB")
-    group.add_argument(
-        "--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    group.add_argument(
-        "--engine", choices=ENGINES, default="auto", help="what runs the networks (default: auto)"
-    )
-    group.add_argument(
-        "--models", type=Path, metavar="DIR", help="folder of the networks (default: as shipped)"
-    )
-
-
-def _add_output(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--overwrite",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="segment again what is done already",
-    )
-    group.add_argument(
-        *_spellings("--write-probabilities"),
-        action="store_true",
-        help="also write one probability map for each label (4-D probseg)",
-    )
-    group.add_argument(
-        "-w",
-        *_spellings("--work-dir"),
-        type=Path,
-        metavar="DIR",
-        help="keep intermediate files here, and continue from them "
-        "(default: a private folder in $TMPDIR, removed at the end)",
-    )
-
-
-def _add_other(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        *_spellings("--dry-run"), action="store_true", help="list what would be done, then stop"
-    )
-    group.add_argument(
-        *_spellings("--stop-on-first-crash"),
-        action="store_true",
-        help="stop at the first image that fails (default: go on with the others)",
-    )
-    group.add_argument(
-        "--notrack", action="store_true", help="accepted and ignored: nothing is ever sent"
-    )
-    group.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say more (-vv, -vvv: still more)"
-    )
-    group.add_argument("--version", action="version", version=f"legseg-bids {__version__}")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"{text!r}: expected a whole number of at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _device(text: str) -> str:
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", text) is None:
-        msg = f"{text!r}: expected auto, cpu, cuda or cuda:N"
-        raise argparse.ArgumentTypeError(msg)
-    return text
-
-
-# --------------------------------------------------------------------------- settings
-
-
-def _resources(args: argparse.Namespace) -> resources.Resources:
+    plugin = _plugin_args(args.use_plugin)
     asked = args.mem
     asked = f"{args.mem_gb}GB" if args.mem_gb else asked
     asked = f"{args.mem_mb}MB" if args.mem_mb else asked
+    total = resources.parse_memory(asked) if asked else None
+    if total is None and "memory_gb" in plugin:
+        total = int(plugin["memory_gb"] * GIB)
     return resources.share(
-        args.nprocs or resources.allowed_cpus(),
-        resources.allowed_memory(),
+        args.nprocs or plugin.get("n_procs") or int(resources.allowed_cpus().amount),
+        int(resources.allowed_memory().amount),
         threads=args.omp_nthreads,
-        total=resources.parse_memory(asked) if asked else None,
+        total=total,
     )
+
+
+def _plugin_args(path: Path | None) -> dict[str, Any]:
+    """What a plug-in file says of processors (``n_procs``) and memory (``memory_gb``)."""
+    if path is None:
+        return {}
+    from legseg_bids.workflows.plugin_file import read_plugin
+
+    args = read_plugin(path).args
+    names = ("n_procs", "memory_gb")
+    found: dict[str, Any] = {name: args[name] for name in names if name in args}
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
+            msg = f"plug-in file {path}: {name} is {value!r}; expected a number of at least 1"
+            raise UsageError(msg)
+    return found
+
+
+def _config_file(words: Sequence[str] | None) -> Path | None:
+    """The configuration, which must be known before the rest can be parsed."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(*options.spellings("--config-file"), type=Path)
+    try:
+        found: Path | None = parser.parse_known_args(words)[0].config_file
+    except argparse.ArgumentError:
+        return None
+    return found
+
+
+def _must_agree(args: argparse.Namespace, saved: dict[str, Any]) -> None:
+    """A configuration belongs to its folders; with others it would be another run."""
+    for name in ("bids_dir", "output_dir"):
+        given, before = getattr(args, name), saved.get(name)
+        if given is not None and before is not None and given.absolute() != before:
+            raise UsageError(
+                f"{name} is {given}, but {args.config_file} is of {before}; expected the same; "
+                "leave the folders out, or the configuration"
+            )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.absolute() if path else None
 
 
 def _participants(args: argparse.Namespace) -> tuple[str, ...]:

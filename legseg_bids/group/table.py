@@ -1,9 +1,10 @@
 """The tables of a study: one row for each participant, and one for each muscle.
 
-Of a muscle that several images of a participant (and session) show, the wide table takes one
-measurement, never a sum, as stations overlap: the one that is not cut by the first or last
-slice; among these, one not cut in plane; among these, the largest volume. The column
-``*_truncated`` says whether even that one is cut. The long table has all of them.
+Where the stations of a leg were merged, both tables take the merged image and leave out the
+stations that it was made from. Of a muscle that several images of a participant (and session)
+still show, the wide table takes one measurement, never a sum, as images overlap: the one that is
+not cut by the first or last slice; among these, one not cut in plane; among these, the largest
+volume. The column ``*_truncated`` says whether even that one is cut. The long table has them all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from legseg_bids.anatomy.labels import load_labels
 from legseg_bids.bids.description import write_dataset_files
+from legseg_bids.bids.links import refuse_links
 from legseg_bids.bids.sidecars import NOT_AVAILABLE, load_columns, to_tsv
 from legseg_bids.bids.write import write_json, write_text
 from legseg_bids.errors import NoInput
@@ -80,7 +82,7 @@ def write_group(derivatives_dir: Path, expected: Sequence[str] = ()) -> GroupRes
     NoInput
         If there is no finished image at all.
     OutputError
-        If a table cannot be written.
+        If a table cannot be written, or a folder of the derivative leads elsewhere.
     """
     collection = collect(derivatives_dir, expected)
     if not collection.rows and not any(collection.images.values()):
@@ -88,6 +90,7 @@ def write_group(derivatives_dir: Path, expected: Sequence[str] = ()) -> GroupRes
             f"{derivatives_dir} has no finished segmentation; expected *_dseg.tsv and JSON; "
             "run the participant level into this folder first"
         )
+    refuse_links(derivatives_dir)
     write_dataset_files(derivatives_dir, None)
     _write_participants(derivatives_dir, collection)
     wide = _write_wide(derivatives_dir, collection)

@@ -132,6 +132,18 @@ def to_seconds(echo_time: float) -> tuple[float, bool]:
     return echo_time, False
 
 
+def magnitude(real: NDArray[Any], imaginary: NDArray[Any]) -> NDArray[np.float32]:
+    """Compute the magnitude of a complex signal (arrays of the same shape).
+
+    Examples
+    --------
+    >>> magnitude(np.array([3, -1]), np.array([-4, 0]))
+    array([5., 1.], dtype=float32)
+    """
+    length: NDArray[np.float32] = np.hypot(real.astype(np.float32), imaginary.astype(np.float32))
+    return length
+
+
 def opposed_phase(water: NDArray[Any], fat: NDArray[Any]) -> NDArray[np.float32]:
     """Rebuild the opposed-phase image |W - F| (arrays of the same shape).
 

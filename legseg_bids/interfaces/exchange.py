@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from legseg_bids.anatomy.regions import Part, Region, Side
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.orientation import Orientation
+from legseg_bids.imaging.stacks import Grid
 from legseg_bids.imaging.volume import Volume
+from legseg_bids.segment.classify import Classification
 from legseg_bids.segment.limb import RegionResult
 from legseg_bids.segment.locate import Location
 
@@ -51,6 +53,28 @@ class Prepared:
     fat_fraction: NDArray[np.float32] | None
     orientation: Orientation
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a station hands to all stations of its set.
+
+    Attributes
+    ----------
+    name : str
+        The station's output name.
+    sums : dict of str to str, or None
+        SHA-256 of its files by role; None where they could not be read.
+    seen : Classification or None
+        What its slices show; None where it could not be prepared or classified.
+    problem : str
+        The file that tells why it could not.
+    """
+
+    name: str
+    sums: dict[str, str] | None
+    seen: Classification | None
+    problem: str = ""
 
 
 def save(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
@@ -99,6 +123,34 @@ def load_prepared(path: Path) -> Prepared:
         Orientation(tuple(axes), tuple(flips)),
         tuple(facts["warnings"]),
     )
+
+
+def save_view(path: Path, view: View) -> Path:
+    """Write what a station hands to its set."""
+    facts: dict[str, Any] = {"name": view.name, "sums": view.sums, "problem": view.problem}
+    if view.seen is None:
+        return save(path, facts, {})
+    seen = view.seen
+    arrays: dict[str, NDArray[Any]] = {
+        "sides": seen.sides,
+        "parts": seen.parts,
+        "occupied": seen.occupied,
+        "affine": seen.grid.affine,
+    }
+    return save(path, {**facts, "limbs": seen.limbs, "shape": seen.grid.shape}, arrays)
+
+
+def load_view(path: Path) -> View:
+    """Read what a station hands to its set."""
+    facts, arrays = load(path)
+    seen = None
+    if "limbs" in facts:
+        nx, ny, nz = facts["shape"]
+        grid = Grid((nx, ny, nz), arrays["affine"])
+        seen = Classification(
+            arrays["sides"], arrays["parts"], arrays["occupied"], facts["limbs"], grid
+        )
+    return View(facts["name"], facts["sums"], seen, facts["problem"])
 
 
 def save_location(path: Path, location: Location) -> Path:

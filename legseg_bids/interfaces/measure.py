@@ -13,7 +13,7 @@ from legseg_bids.measure.muscles import measure
 
 
 class _InputSpec(BaseInterfaceInputSpec):
-    prepared = File(exists=True, mandatory=True, desc="from PrepareImage")
+    prepared = File(exists=True, mandatory=True, desc="from TryToPrepare")
     labels = File(exists=True, mandatory=True, desc="from MergeLabels")
 
 
@@ -30,7 +30,14 @@ class MeasureMuscles(SimpleInterface):
     def _run_interface(self, runtime):  # type: ignore[no-untyped-def]
         station = load_prepared(Path(self.inputs.prepared))
         labels = load(Path(self.inputs.labels))[1]["labels"]
-        rows = measure(labels, station.volume.spacing, station.fat_fraction, station.mask)
+        volume = station.volume
+        rows = measure(
+            labels,
+            volume.spacing,
+            station.fat_fraction,
+            station.mask,
+            voxel_volume=volume.voxel_volume,
+        )
         path = Path(runtime.cwd) / "measures.json"
         path.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
         self._results["measures"] = str(path)

@@ -13,7 +13,7 @@ from legseg_bids.segment.pipeline import finish
 
 
 class _InputSpec(BaseInterfaceInputSpec):
-    prepared = File(exists=True, mandatory=True, desc="from PrepareImage")
+    prepared = File(exists=True, mandatory=True, desc="from TryToPrepare")
     candidates = File(exists=True, mandatory=True, desc="from SegmentRegions")
 
 

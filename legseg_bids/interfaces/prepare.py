@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
-    File,
-    InputMultiObject,
-    SimpleInterface,
-    TraitedSpec,
-    traits,
-)
 from numpy.typing import NDArray
 
+from legseg_bids.bids.names import printable
 from legseg_bids.bids.reading import Image, check_same_grid, read_image
 from legseg_bids.bids.stations import Station
 from legseg_bids.errors import ImageError
@@ -22,29 +15,42 @@ from legseg_bids.imaging import dixon
 from legseg_bids.imaging.limbs import split_limbs
 from legseg_bids.imaging.orientation import to_canonical
 from legseg_bids.imaging.volume import Volume
-from legseg_bids.interfaces.exchange import Prepared, save_prepared
+from legseg_bids.interfaces.exchange import Prepared
 from legseg_bids.segment import pipeline
 
 
 def prepare(station: Station) -> Prepared:
     """Read a station and make it ready to be segmented.
 
-    The opposed-phase image is taken as it was acquired, or rebuilt as |W - F|; then come
-    canonical axes, finite magnitudes, the body mask and the limbs.
+    The opposed-phase image is taken as it was acquired (a complex one by its magnitude), or
+    rebuilt as |W - F|; then come canonical axes, finite magnitudes, the body mask and the limbs.
 
     Raises
     ------
     ImageError
         If a file cannot be used, water and fat do not share a grid, or no body is found.
     """
-    images = {role: read_image(path) for role, path in station.files.items()}
-    source, fat_fraction, warnings = compose(images)
+    source, fat_fraction, warnings = read_station(station)
     volume, mask, orientation, mended = pipeline.prepare(source)
     if fat_fraction is not None:
         fat_fraction = to_canonical(Volume(fat_fraction, source.affine))[0].data
-    notes = (*warnings, *(f"{station.source.name}: {text}" for text in mended))
+    notes = (*warnings, *(f"{printable(station.source.name)}: {text}" for text in mended))
     limbs = split_limbs(mask, volume.spacing)
     return Prepared(volume, mask, limbs, fat_fraction, orientation, notes)
+
+
+def read_station(
+    station: Station,
+) -> tuple[Volume, NDArray[np.float32] | None, tuple[str, ...]]:
+    """Read the files of a station, and compose them; see :func:`compose`.
+
+    Raises
+    ------
+    ImageError
+        If a file cannot be used, or water and fat do not share a grid.
+    """
+    volumes = station.volumes
+    return compose({r: read_image(path, volumes.get(r)) for r, path in station.files.items()})
 
 
 def compose(
@@ -55,7 +61,8 @@ def compose(
     Parameters
     ----------
     images : dict of str to Image
-        ``opposed``, or ``water`` and ``fat``, or all three; axes (i, j, k) of the files.
+        ``opposed``, or ``real`` and ``imaginary``, or ``water`` and ``fat``; beside one of the
+        first two also water and fat; axes (i, j, k) of the files.
 
     Returns
     -------
@@ -69,15 +76,16 @@ def compose(
     Raises
     ------
     ImageError
-        If the volume must be rebuilt from water and fat, but their grids differ.
+        If the volume must be rebuilt from two images, but their grids differ, or a real and an
+        imaginary image hold no negative values.
     """
     warnings = [note for image in images.values() for note in image.notes]
-    if "opposed" not in images:
+    opposed = _magnitude(images)
+    if opposed is None:
         water, fat = images["water"], images["fat"]
         check_same_grid(water, fat)
         volume = Volume(dixon.opposed_phase(water.data, fat.data), water.affine)
         return volume, dixon.fat_fraction(water.data, fat.data), tuple(warnings)
-    opposed = images["opposed"]
     fraction = None
     if "water" in images:
         try:
@@ -87,30 +95,22 @@ def compose(
     return Volume(opposed.data, opposed.affine), fraction, tuple(warnings)
 
 
+def _magnitude(images: dict[str, Image]) -> Image | None:
+    """The opposed-phase image as it was acquired; None if it must be rebuilt."""
+    if "real" not in images:
+        return images.get("opposed")
+    real, imaginary = images["real"], images["imaginary"]
+    check_same_grid(real, imaginary)
+    if min(np.nanmin(real.data), np.nanmin(imaginary.data)) >= 0:
+        raise ImageError(
+            f"{real.path} and {imaginary.path} hold no negative values; expected the real and the "
+            "imaginary part of a signal around zero; convert them again, with their offset"
+        )
+    return replace(real, data=dixon.magnitude(real.data, imaginary.data))
+
+
 def _fat_fraction_on(grid: Image, water: Image, fat: Image) -> NDArray[np.float32]:
     """Fat fraction of images that come with an acquired opposed-phase image."""
     check_same_grid(grid, water)
     check_same_grid(grid, fat)
     return dixon.fat_fraction(water.data, fat.data)
-
-
-class _InputSpec(BaseInterfaceInputSpec):
-    station = traits.Dict(mandatory=True, desc="the station, as plain values")
-    in_files = InputMultiObject(File(exists=True), mandatory=True, desc="all files of the station")
-
-
-class _OutputSpec(TraitedSpec):
-    prepared = File(exists=True, desc="volume, body mask, limbs and fat fraction")
-
-
-class PrepareImage(SimpleInterface):
-    """Read a station and make it ready; see :func:`prepare`."""
-
-    input_spec = _InputSpec
-    output_spec = _OutputSpec
-
-    def _run_interface(self, runtime):  # type: ignore[no-untyped-def]
-        prepared = prepare(Station.from_dict(self.inputs.station))
-        path = save_prepared(Path(runtime.cwd) / "prepared.npz", prepared)
-        self._results["prepared"] = str(path)
-        return runtime

@@ -31,7 +31,7 @@ Maps = dict[int, NDArray[np.float16]]
 
 
 class _InputSpec(NetworkInputSpec):
-    prepared = File(exists=True, mandatory=True, desc="from PrepareImage")
+    prepared = File(exists=True, mandatory=True, desc="from TryToPrepare")
     location = File(exists=True, mandatory=True, desc="from LocateLimbs")
     memory = traits.Int(nohash=True, desc="ceiling for this process, bytes")
     title = traits.Str(nohash=True, desc="name of the image for lines about the progress")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.bids.derivative import StationResult, write_station
+from legseg_bids.bids.places import require_output
 from legseg_bids.bids.stations import Station
 from legseg_bids.imaging.orientation import Orientation, from_canonical
 from legseg_bids.interfaces.exchange import (
@@ -37,13 +38,14 @@ from legseg_bids.segment.pipeline import limb_mask
 
 class _InputSpec(BaseInterfaceInputSpec):
     station = traits.Dict(mandatory=True, desc="the station, as plain values")
-    prepared = File(exists=True, mandatory=True, desc="from PrepareImage")
+    prepared = File(exists=True, mandatory=True, desc="from TryToPrepare")
     location = File(exists=True, mandatory=True, desc="from LocateLimbs")
     candidates = File(exists=True, mandatory=True, desc="from SegmentRegions")
     networks = File(exists=True, mandatory=True, desc="from SegmentRegions")
     probabilities = File(exists=True, desc="from SegmentRegions, if asked for")
     labels = File(exists=True, mandatory=True, desc="from MergeLabels")
     measures = File(exists=True, mandatory=True, desc="from MeasureMuscles")
+    neighbours = File(exists=True, mandatory=True, desc="from LocateLimbs")
     output_dir = traits.Str(mandatory=True, desc="root of the derivative")
     config_hash = traits.Str(mandatory=True, desc="changes with version and weights")
     run = traits.Str("", usedefault=True, nohash=True, desc="identifier of the run")
@@ -62,6 +64,7 @@ class WriteDerivatives(SimpleInterface):
     _always_run = True
 
     def _run_interface(self, runtime):  # type: ignore[no-untyped-def]
+        require_output(Path(self.inputs.output_dir))
         station = Station.from_dict(self.inputs.station)
         paths = write_station(
             Path(self.inputs.output_dir),
@@ -82,14 +85,16 @@ class WriteDerivatives(SimpleInterface):
             load_candidates(Path(self.inputs.candidates)),
             json.loads(Path(self.inputs.networks).read_text(encoding="utf-8")),
         )
-        labels = load(Path(self.inputs.labels))[1]["labels"]
+        merged = load(Path(self.inputs.labels))[1]
+        neighbours = json.loads(Path(self.inputs.neighbours).read_text(encoding="utf-8"))
         return StationResult(
-            labels=from_canonical(labels, prepared.orientation),
+            labels=from_canonical(merged["labels"], prepared.orientation),
             rows=json.loads(Path(self.inputs.measures).read_text(encoding="utf-8")),
             mask=from_canonical(limb_mask(prepared.limbs), prepared.orientation),
             probabilities=probabilities,
             probability_names=names,
-            details={"RunUUID": self.inputs.run, **details},
+            confidence=from_canonical(merged["probability"], prepared.orientation),
+            details={"RunUUID": self.inputs.run, "Neighbours": neighbours, **details},
         )
 
     def _probabilities(

@@ -33,10 +33,11 @@ class MuscleMeasure:
     slices : int
         Number of slices that show it.
     touches_edge : bool
-        It reaches the first or last slice that shows the body, so that its volume may be
-        incomplete.
+        It reaches the first or last slice that shows the body, or a gap between stations, so
+        that its volume may be incomplete.
     truncated : str
-        ``none``, ``proximal``, ``distal`` or ``both``: at which end.
+        ``none``, ``proximal``, ``distal`` or ``both``: at which end; or
+        ``gap``, if only a gap cuts it.
     cut_in_plane : bool
         It reaches the border of the image within a slice.
     mean_fat_fraction, median_fat_fraction : float or None
@@ -68,6 +69,8 @@ def measure(
     spacing: tuple[float, float, float],
     fat_fraction: NDArray[np.floating[Any]] | None = None,
     body: NDArray[np.bool_] | None = None,
+    seen: NDArray[np.bool_] | None = None,
+    voxel_volume: float | None = None,
 ) -> tuple[MuscleMeasure, ...]:
     """Measure each label that is present.
 
@@ -82,6 +85,10 @@ def measure(
     body : ndarray of bool, same shape, optional
         Body mask. Where given, the ends of the stack are the first and last slice that
         show the body, so that blank slices do not hide a truncation.
+    seen : ndarray of bool, shape (z,), optional
+        Slices that were imaged; those between two stations may not have been.
+    voxel_volume : float, optional
+        Of one voxel, mm³, where axes are not at right angles; else that of a box.
 
     Returns
     -------
@@ -104,8 +111,12 @@ def measure(
     ('RF_L', 0.04, 'distal')
     """
     _check(labels, fat_fraction, body)
+    box_volume = float(np.prod(spacing))
     stack = _Stack(
-        labels.shape, _ends(labels.shape[2], body), float(np.prod(spacing)) / MM3_PER_ML
+        labels.shape,
+        _ends(labels.shape[2], body),
+        (box_volume if voxel_volume is None else voxel_volume) / MM3_PER_ML,
+        _beside_gaps(seen),
     )
     rows = []
     for index, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -123,6 +134,7 @@ class _Stack:
     shape: tuple[int, ...]
     ends: tuple[int, int]
     voxel_ml: float
+    beside_gaps: NDArray[np.intp]
 
 
 def _row(
@@ -134,7 +146,10 @@ def _row(
 ) -> MuscleMeasure:
     label = label_by_index(index)
     voxels = int(inside.sum())
+    slices: NDArray[np.bool_] = np.asarray(inside.any(axis=(0, 1)))
     truncated = _truncated(box[2], stack.ends)
+    if truncated == "none" and np.isin(stack.beside_gaps, _shown(slices, box[2])).any():
+        truncated = "gap"
     mean, median = _centre(fat)
     return MuscleMeasure(
         index=index,
@@ -149,7 +164,7 @@ def _row(
         volume=voxels * stack.voxel_ml,
         first_slice=int(box[2].start),
         last_slice=int(box[2].stop) - 1,
-        slices=int(inside.any(axis=(0, 1)).sum()),
+        slices=int(slices.sum()),
         touches_edge=truncated != "none",
         truncated=truncated,
         cut_in_plane=any(_reaches_border(box[axis], stack.shape[axis]) for axis in (0, 1)),
@@ -176,6 +191,20 @@ def _ends(slices: int, body: NDArray[np.bool_] | None) -> tuple[int, int]:
     """First and last slice that show the body; those of the stack if it is not known."""
     shown = np.arange(slices) if body is None else np.flatnonzero(body.any(axis=(0, 1)))
     return (int(shown[0]), int(shown[-1])) if shown.size else (0, slices - 1)
+
+
+def _shown(slices: NDArray[np.bool_], extent: slice) -> NDArray[np.intp]:
+    """Slices of the stack that show a label, from those of its own box."""
+    return np.flatnonzero(slices) + int(extent.start)
+
+
+def _beside_gaps(seen: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+    """Slices that have an imaged slice at most on one side, but for the first and the last."""
+    if seen is None:
+        return np.zeros(0, np.intp)
+    imaged = np.flatnonzero(seen)
+    steps = np.flatnonzero(np.diff(imaged) > 1)
+    return np.concatenate([imaged[steps], imaged[steps + 1]])
 
 
 def _centre(fat: NDArray[np.floating[Any]] | None) -> tuple[float | None, float | None]:

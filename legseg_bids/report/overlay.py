@@ -7,6 +7,7 @@ distal, seen from the feet as radiologists do: the patient's left is on the pict
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from legseg_bids.anatomy.labels import Label, load_labels
+from legseg_bids.bids.names import printable
 from legseg_bids.bids.write import replacing
 
 SLICES = 8
@@ -32,12 +34,13 @@ Box = tuple[slice, slice]
 
 
 def draw_overlay(
-    image: NDArray[np.floating],
+    image: NDArray[np.number[Any]],
     labels: NDArray[np.integer],
     spacing: tuple[float, float, float],
     path: Path,
     title: str = "",
     slices: int = SLICES,
+    before: Callable[[], None] | None = None,
 ) -> Path:
     """Write the overlay of a station as PNG, to a temporary name and moved into place.
 
@@ -55,6 +58,8 @@ def draw_overlay(
         Line at the top.
     slices : int
         How many slices to show, if the station has as many.
+    before : callable, optional
+        Called when the picture is ready to be written; may raise if the place is gone.
 
     Raises
     ------
@@ -66,13 +71,15 @@ def draw_overlay(
     picture = compose(image, labels, spacing, title, slices)
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", compress_level=6)
+    if before is not None:
+        before()
     with replacing(path) as file:
         file.write(buffer.getvalue())
     return path
 
 
 def compose(
-    image: NDArray[np.floating],
+    image: NDArray[np.number[Any]],
     labels: NDArray[np.integer],
     spacing: tuple[float, float, float],
     title: str = "",
@@ -85,13 +92,16 @@ def compose(
     shown = choose_slices(image, labels, slices)
     box = _content_box(image, labels, spacing)
     size = _tile_size(box, spacing)
-    grey = window(image)
-    tiles = [_tile(grey[..., z][box], labels[..., z][box], size, f"z {z + 1}") for z in shown]
+    white = white_level(image)
+    tiles = [
+        _tile(window(image[..., z][box], white), labels[..., z][box], size, f"z {z + 1}")
+        for z in shown
+    ]
     return _arrange(tiles, title, _legend(labels))
 
 
 def choose_slices(
-    image: NDArray[np.floating], labels: NDArray[np.integer], count: int = SLICES
+    image: NDArray[np.number[Any]], labels: NDArray[np.integer], count: int = SLICES
 ) -> tuple[int, ...]:
     """Slices worth showing, proximal first, spread evenly over those with labels.
 
@@ -124,10 +134,21 @@ def _spread(indices: NDArray[np.integer], count: int) -> tuple[int, ...]:
     return tuple(int(z) for z in indices[picks][::-1])
 
 
-def window(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Grey values 0 to 255: the 99.5th percentile of what is positive becomes white."""
+def white_level(image: NDArray[np.number[Any]]) -> float:
+    """Value that is shown white: the 99.5th percentile of what is positive.
+
+    Examples
+    --------
+    >>> white_level(np.zeros(3)), white_level(np.array([0.0, 4.0]))
+    (1.0, 4.0)
+    """
     positive = image[image > 0]
-    top = float(np.percentile(positive, 99.5)) if positive.size else 1.0
+    return float(np.percentile(positive, 99.5)) if positive.size else 1.0
+
+
+def window(image: NDArray[np.number[Any]], white: float | None = None) -> NDArray[np.uint8]:
+    """Grey values 0 to 255; `white` is by default the image's own :func:`white_level`."""
+    top = white_level(image) if white is None else white
     scaled = np.clip(image / max(top, 1e-12), 0.0, 1.0)
     grey: NDArray[np.uint8] = (255 * scaled**GAMMA).astype(np.uint8)
     return grey
@@ -154,7 +175,7 @@ def outline(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def _content_box(
-    image: NDArray[np.floating], labels: NDArray[np.integer], spacing: tuple[float, ...]
+    image: NDArray[np.number[Any]], labels: NDArray[np.integer], spacing: tuple[float, ...]
 ) -> Box:
     """In-plane box around labels, or around the signal where there is no label, plus 10 mm."""
     shown = labels > 0 if labels.any() else image > 0
@@ -240,7 +261,7 @@ def _arrange(tiles: list[Image.Image], title: str, legend: list[Label]) -> Image
     legend_rows = -(-len(legend) // max(1, full // LEGEND_COLUMN))
     page = Image.new("RGB", (full, bottom + legend_rows * LEGEND_ROW + GAP))
     pen = ImageDraw.Draw(page)
-    pen.text((GAP, 2), title, fill=TEXT, font=ImageFont.load_default(12))
+    pen.text((GAP, 2), printable(title), fill=TEXT, font=ImageFont.load_default(12))
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         page.paste(tile, (GAP + column * (width + GAP), top + row * (height + GAP)))

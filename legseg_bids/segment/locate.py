@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.regions import Part, Region, Side, parts_of
-from legseg_bids.errors import ImageError
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.volume import Volume
+from legseg_bids.segment.classify import Classification, classify
 from legseg_bids.segment.engines import Engine
 from legseg_bids.segment.models import LocatorSpec
-from legseg_bids.segment.positions import best_sequence, shortest_run
-from legseg_bids.segment.slices import locator_input
-
-BATCH = 8
-"""Slices a call; stacks are filled up to it, so that one compiled network serves all."""
+from legseg_bids.segment.positions import PartSequence, best_sequence, shortest_run
 
 SMALLEST_PROBABILITY = 1e-3
 """Floor of a slice's probabilities: no single slice may outvote the stack."""
@@ -97,21 +93,42 @@ def locate(
     ImageError
         If the mask is empty, or there are no limbs or more than two.
     """
-    if len(limbs) not in (1, 2):
-        raise ImageError(f"{len(limbs)} limbs found; expected one or two; look at the body mask")
-    pictures = locator_input(image.data, mask, image.spacing, spec.size, spec.pixel_mm)
-    side_table, part_table = _classify(pictures, engine)
-    occupied: NDArray[np.bool_] = np.asarray(mask.any(axis=(0, 1)))
-    part_table[~occupied] = 1 / len(Part)
-    distance = image.spacing[2]
-    sequence = best_sequence(
-        np.log(np.maximum(part_table, SMALLEST_PROBABILITY)),
-        shortest_run(distance),
-        DIRECTION_MARGIN,
-    )
-    left, right, both = (float(p) for p in side_table[occupied].mean(axis=0))
-    sides, doubts = _sides(len(limbs), left, right, both)
-    doubts = (*doubts, *_doubt_of_parts(part_table[occupied], sequence.parts, occupied))
+    seen = classify(image, mask, len(limbs), spec, engine)
+    return decide(seen, parts_alone(seen))
+
+
+def parts_alone(seen: Classification) -> PartSequence:
+    """Parts of a station by its own slices only."""
+    return best_sequence(evidence(seen), shortest_run(seen.grid.spacing[2]), DIRECTION_MARGIN)
+
+
+def evidence(seen: Classification) -> NDArray[np.float64]:
+    """Log-probability of each part in each slice, shape (nz, 5), with a floor."""
+    logs: NDArray[np.float64] = np.log(np.maximum(seen.parts, SMALLEST_PROBABILITY))
+    return logs
+
+
+def decide(
+    seen: Classification,
+    sequence: PartSequence,
+    same_limb: Sequence[Classification] = (),
+) -> Location:
+    """Sides and parts of a station, and what is doubtful about them.
+
+    Parameters
+    ----------
+    seen : Classification
+        Of the station.
+    sequence : PartSequence
+        Its parts.
+    same_limb : sequence of Classification
+        Other stations that show the same single limb: they, too, tell its side.
+    """
+    views = (seen, *same_limb)
+    slices = np.concatenate([view.sides[view.occupied] for view in views])
+    left, right, both = (float(p) for p in slices.mean(axis=0))
+    sides, doubts = _sides(seen.limbs, left, right, both)
+    doubts = (*doubts, *_doubt_of_parts(seen.parts[seen.occupied], sequence.parts, seen.occupied))
     if sequence.direction < 0:
         doubts = (*doubts, _against_the_affine(sequence.parts))
     return Location(sides, sequence.parts, sequence.direction, (left, right, both), doubts)
@@ -158,31 +175,6 @@ def _covers(outer: slice, inner: slice) -> bool:
     """Whether `outer` holds all slices of `inner` and more."""
     inside = bool(outer.start <= inner.start and inner.stop <= outer.stop)
     return inside and outer != inner
-
-
-def _classify(
-    pictures: NDArray[np.float32], engine: Engine
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities of sides (n, 3) and parts (n, 5)."""
-    outputs = [engine(batch) for batch in _batches(pictures)]
-    count = len(pictures)
-    sides = np.concatenate([output[0] for output in outputs])[:count]
-    parts = np.concatenate([output[1] for output in outputs])[:count]
-    return _softmax(sides), _softmax(parts)
-
-
-def _batches(pictures: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Batches of one size, the last one filled up with zeros."""
-    for start in range(0, len(pictures), BATCH):
-        batch = pictures[start : start + BATCH]
-        missing = BATCH - len(batch)
-        yield np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def _sides(
@@ -234,8 +226,10 @@ def _doubt_of_parts(
 
 
 def _against_the_affine(parts: Sequence[Part]) -> str:
+    what = f"slices run from {parts[0].name.lower()} to {parts[-1].name.lower()}"
+    if parts[0] is parts[-1]:
+        what = "from station to station, the parts of the leg come from the head to the feet"
     return (
-        f"slices run from {parts[0].name.lower()} to {parts[-1].name.lower()} although the "
-        f"affine says that z rises towards the head; the stack was segmented upside down; "
-        f"check the orientation of the image, and left and right"
+        f"{what} although the affine says that z rises towards the head; the stack was segmented "
+        f"upside down; check the orientation of the image, and left and right"
     )

@@ -19,11 +19,12 @@ from legseg_bids.imaging.limbs import LimbBox, split_limbs
 from legseg_bids.imaging.mask import body_mask
 from legseg_bids.imaging.orientation import Orientation, from_canonical, to_canonical
 from legseg_bids.imaging.volume import Volume
+from legseg_bids.segment.classify import Classification, classify
 from legseg_bids.segment.cleanup import clean_labels
 from legseg_bids.segment.engines import Engine, load_engine
 from legseg_bids.segment.infer import BASELINE, segment_limb
 from legseg_bids.segment.limb import LimbImage, RegionResult, prepare_limb, restore
-from legseg_bids.segment.locate import Location, locate, regions_in_view
+from legseg_bids.segment.locate import Location, decide, parts_alone, regions_in_view
 from legseg_bids.segment.merge import Labels, merge
 from legseg_bids.segment.models import Model, SegmentationSpec, find_models_dir, load_model
 from legseg_bids.settings import Settings
@@ -191,9 +192,21 @@ def locate_station(
     model: Model,
     make: EngineMaker,
 ) -> Location:
-    """Scale the image as the classifier wants it, and run it; see :func:`locate`."""
+    """Sides and parts of a station that is alone; see :func:`locate_among` for several."""
+    seen = classify_station(canonical, mask, limbs, model, make)
+    return decide(seen, parts_alone(seen))
+
+
+def classify_station(
+    canonical: Volume,
+    mask: NDArray[np.bool_],
+    limbs: Sequence[LimbBox],
+    model: Model,
+    make: EngineMaker,
+) -> Classification:
+    """Scale the image as the classifier wants it, and run it; see :func:`classify`."""
     image = Volume(normalise(canonical.data, mask), canonical.affine)
-    return locate(image, mask, limbs, model.locator, make(model))
+    return classify(image, mask, len(limbs), model.locator, make(model))
 
 
 def load_region_models(
@@ -313,9 +326,15 @@ def run_region(
 
 
 def finish(results: Sequence[RegionResult], canonical: Volume) -> Labels:
-    """Merge the regions and clean the labels."""
+    """Merge the regions and clean the labels.
+
+    Of a voxel that the clean-up changed, the probability is what the old label had left.
+    """
     merged = merge(results, canonical.shape)
-    return Labels(clean_labels(merged.labels, canonical.spacing), merged.probability)
+    labels = clean_labels(merged.labels, canonical.spacing)
+    changed = labels != merged.labels
+    probability = np.where(changed, 1 - merged.probability, merged.probability)
+    return Labels(labels, probability)
 
 
 def limb_mask(limbs: Sequence[LimbBox]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import nibabel as nib
@@ -18,8 +18,9 @@ from legseg_bids.synth.person import Scan, simulate_scan
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.shape import Grid
 
-#: Stations of every simulated participant, in the order of their ``chunk`` entity.
-STATIONS = ("thigh", "calf")
+#: Stations of every simulated participant, in the order of their ``chunk`` entity, and how far
+#: the table moved for each, mm: the middle of a thigh lies that far above the middle of a calf.
+STATIONS = {"thigh": 390.0, "calf": 0.0}
 #: Folder of the true labels inside the dataset.
 TRUTH = "derivatives/truth"
 #: Field strength that the sidecars claim; opposed phase at 1.15 ms.
@@ -58,7 +59,7 @@ def write_dataset(
     written: list[Path] = []
     labels = [f"{n + 1:02d}" for n in range(plan.participants)]
     for n, label in enumerate(labels):
-        for chunk, region in enumerate(STATIONS, start=1):
+        for chunk, (region, height) in enumerate(STATIONS.items(), start=1):
             scan = simulate_scan(
                 anatomies[n % len(anatomies)],
                 region,
@@ -67,10 +68,21 @@ def write_dataset(
                 ranges[n % len(ranges)],
             )
             kind = plan.kinds[n % len(plan.kinds)]
-            written += _write_scan(folder, label, chunk, kind, scan)
+            written += _write_scan(folder, label, chunk, kind, _raised(scan, height))
     rows = "".join(f"sub-{label}\n" for label in labels)
     (folder / "participants.tsv").write_text("participant_id\n" + rows, encoding="utf-8")
     return written
+
+
+def _raised(scan: Scan, height: float) -> Scan:
+    """The same scan, with the participant moved along the scanner."""
+
+    def raised(volume: Volume) -> Volume:
+        affine = volume.affine.copy()
+        affine[2, 3] += height
+        return Volume(volume.data, affine)
+
+    return Scan(**{field.name: raised(getattr(scan, field.name)) for field in fields(scan)})
 
 
 def _write_scan(folder: Path, label: str, chunk: int, kind: str, scan: Scan) -> list[Path]:

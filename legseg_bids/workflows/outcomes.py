@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-KILLED = (
-    "a worker process was killed while this image was being processed, most likely for want of "
-    "memory; lower --nprocs or raise --mem, then run again: finished images are kept"
-)
-
-#: What a message means when it says less than it should.
-_KNOWN_CAUSES = (
-    ("BrokenProcessPool", KILLED),
-    ("MemoryError", "not enough memory; raise --mem or lower --nprocs"),
-    ("No space left on device", "the disk is full; make room for the output and work folders"),
-)
+from legseg_bids.bids.derivative import read_legseg
+from legseg_bids.bids.names import printable
+from legseg_bids.bids.runlog import write_outcomes
+from legseg_bids.errors import ExitCode, OutputError
 
 
 class Status(StrEnum):
     """What became of one image."""
 
     SEGMENTED = "segmented"
+    MERGED = "merged"
     DONE = "done already"
     PLANNED = "would be segmented"
     SKIPPED = "skipped"
+    ELSEWHERE = "left to another run"
     FAILED = "failed"
+
+    @property
+    def in_summary(self) -> str:
+        """How the last line of a run calls it."""
+        because = {Status.DONE: "skipped because done", Status.SKIPPED: "skipped because unusable"}
+        return because.get(self, str(self))
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Outcome:
     Attributes
     ----------
     image : str
-        The file, relative to the dataset.
+        The file, relative to the dataset; or the participant and session of a merged image.
     status : Status
         What became of it.
     message : str
@@ -53,33 +55,76 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        line = f"{self.status.upper()}: {self.image}" + f": {self.message}" * bool(self.message)
-        return "".join([line, *(f"\n  warning: {warning}" for warning in self.warnings)])
+        parts = [self.status.upper(), self.image, *([self.message] if self.message else [])]
+        warnings = (f"\n  warning: {printable(warning)}" for warning in self.warnings)
+        return "".join([": ".join(map(printable, parts)), *warnings])
+
+    @property
+    def subject(self) -> str:
+        """Label of the participant without ``sub-``; empty if the image names none."""
+        found = re.match(r"sub-([^/_ :]+)", self.image)
+        return found[1] if found else ""
+
+    def row(self) -> tuple[str, ...]:
+        """The same for a table: image, status, message, and one warning after another."""
+        return tuple(map(printable, (self.image, self.status, self.message, *self.warnings)))
 
 
-def crash_reason(text: str) -> str:
-    r"""The reason of a failure from the text of a nipype crash file.
-
-    The last exception that is named in it, without its module; known riddles are explained.
+def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
+    """How a run ends that came to its end: the one place where this is decided.
 
     Examples
     --------
-    >>> crash_reason("Traceback:\n  ...\n\tlegseg_bids.errors.ImageError: a.nii.gz is empty\n")
-    'a.nii.gz is empty'
-    >>> crash_reason("ValueError: math domain error")
-    'ValueError: math domain error'
+    >>> exit_code([Outcome("a", Status.SEGMENTED), Outcome("b", Status.ELSEWHERE)])
+    <ExitCode.BUSY: 75>
     """
-    for sign, cause in _KNOWN_CAUSES:
-        if sign in text:
-            return cause
-    found = re.findall(
-        r"^\s*([\w.]*?)(\w+(?:Error|Exception|Interrupt))(?::\s*(.*))?$", text, re.M
-    )
-    if not found:
-        return "stopped without a reason"
-    module, name, message = found[-1]
-    own = module.startswith("legseg_bids.") and message
-    return message if own else f"{name}: {message}".rstrip(": ")
+    found = {outcome.status for outcome in outcomes}
+    if Status.FAILED in found:
+        return ExitCode.FAILED
+    return ExitCode.BUSY if Status.ELSEWHERE in found else ExitCode.OK
+
+
+def summary(outcomes: Iterable[Outcome]) -> str:
+    """How many images came to what, in one line.
+
+    Examples
+    --------
+    >>> summary([Outcome("a", Status.DONE), Outcome("b", Status.FAILED)])
+    '1 skipped because done, 1 failed'
+    """
+    counts = Counter(outcome.status for outcome in outcomes)
+    return ", ".join(f"{counts[s]} {s.in_summary}" for s in Status if counts[s]) or "nothing to do"
+
+
+def log_outcomes(
+    output_dir: Path,
+    run: str,
+    outcomes: Sequence[Outcome],
+    subjects: Iterable[str],
+    say: Callable[[str], None],
+) -> None:
+    """Write what became of each image beside the settings of the run.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative.
+    run : str
+        Identifier of the run.
+    outcomes : sequence of Outcome
+        Of all participants; the exit code is that of the whole run.
+    subjects : iterable of str
+        Participants for whom this run has a log.
+    say : callable
+        Takes a line about a table that cannot be written: the images do not suffer from it.
+    """
+    code = exit_code(outcomes)
+    for subject in sorted(set(subjects)):
+        rows = [outcome.row() for outcome in outcomes if outcome.subject == subject]
+        try:
+            write_outcomes(output_dir, subject, run, code, rows)
+        except OutputError as error:
+            say(str(error))
 
 
 def find_crash(folder: Path, workflow: str, before: Iterable[Path] = ()) -> Path | None:
@@ -103,3 +148,8 @@ def _first_line(path: Path) -> str:
     """Full name of the node: the first line is ``Node: <workflow>.<workflow>.<node>``."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         return lines.readline().removeprefix("Node:").strip()
+
+
+def warnings_in(sidecar: Path) -> tuple[str, ...]:
+    """What the sidecar of a result asks a person to look at."""
+    return tuple(map(str, read_legseg(sidecar).get("Warnings", [])))

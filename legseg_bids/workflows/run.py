@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from legseg_bids import __version__
 from legseg_bids.bids.dataset import index
-from legseg_bids.bids.derivative import is_done, read_legseg
+from legseg_bids.bids.derivative import read_legseg
 from legseg_bids.bids.description import write_dataset_files
 from legseg_bids.bids.discover import discover
-from legseg_bids.bids.names import assert_unique, log_dir, output_paths
-from legseg_bids.bids.places import check_places, prepare_output
-from legseg_bids.bids.runlog import run_id, write_run_log
+from legseg_bids.bids.filters import filter_counts, read_filters
+from legseg_bids.bids.names import assert_unique, output_paths
+from legseg_bids.bids.places import check_places, prepare_output, sweep
+from legseg_bids.bids.plan import plan_lines
+from legseg_bids.bids.runlog import write_run_log
+from legseg_bids.bids.sets import StationSet, find_sets
 from legseg_bids.bids.stations import Discovery, Skipped, Station
 from legseg_bids.bids.validate import require_valid
 from legseg_bids.imaging.dixon import choose_opposed_echo
@@ -28,36 +29,18 @@ from legseg_bids.segment.engines import choose
 from legseg_bids.segment.models import find_models_dir, load_model
 from legseg_bids.segment.pipeline import LOCATOR, NETWORKS
 from legseg_bids.settings import Settings, config_hash
-from legseg_bids.workflows.execution import Progress, Say, choose_plugin
-from legseg_bids.workflows.nipype_settings import configure_nipype
-from legseg_bids.workflows.outcomes import Outcome, Status, crash_reason, find_crash
-from legseg_bids.workflows.station import (
-    STEPS,
-    Networks,
-    init_legseg_wf,
-    preload,
-    station_name,
+from legseg_bids.workflows.causes import crash_reason
+from legseg_bids.workflows.execution import Say, is_parallel
+from legseg_bids.workflows.locks import claim
+from legseg_bids.workflows.outcomes import (
+    Outcome,
+    Status,
+    find_crash,
+    log_outcomes,
+    warnings_in,
 )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What all steps of a run share."""
-
-    settings: Settings
-    networks: Networks
-    work_dir: Path
-    say: Say
-    verbosity: int
-    id: str = field(default_factory=run_id)
-
-    @property
-    def keeps_work(self) -> bool:
-        return self.settings.work_dir is not None
-
-    @property
-    def parallel(self) -> bool:
-        return self.settings.nprocs > 1
+from legseg_bids.workflows.rounds import Run, run_rounds
+from legseg_bids.workflows.station import Networks, preload, station_name
 
 
 def run_participants(
@@ -99,17 +82,34 @@ def run_participants(
     check_places(settings.bids_dir, settings.output_dir, settings.work_dir)
     networks = choose_networks(settings)
     with _work_folder(settings.work_dir) as work:
-        run = _Run(settings, networks, work, say, verbosity)
+        run = Run(settings, networks, work, say, verbosity, is_parallel(settings))
         discovery = find_stations(settings, say)
         stations = discovery.require_stations()
-        assert_unique(output_paths(settings.output_dir, s.source_name).labels for s in stations)
-        todo = [s for s in stations if settings.overwrite or not _done(s, run)]
-        made = {s.source_name: _finished(s, run, Status.DONE) for s in stations}
+        assert_unique(output_paths(settings.output_dir, s.output_name).labels for s in stations)
+        sets = find_sets(stations)
+        todo = stations_to_do(sets, run)
+        made = {s.output_name: _finished(s, run, Status.DONE) for s in stations}
+        merged: list[Outcome] = []
         if dry_run:
-            made |= {s.source_name: Outcome(s.source_name, Status.PLANNED) for s in todo}
+            done = {s.output_name: s not in todo for s in stations}
+            # The plan is the result of a dry run: it goes where results go.
+            print(*plan_lines(discovery, done), sep="\n", flush=True)
+            made |= {s.output_name: Outcome(s.source_name, Status.PLANNED) for s in todo}
         else:
-            made |= _segment(todo, run)
-    return (*made.values(), *map(_left_out, discovery.skipped))
+            segmented, merged = _segment(sets, todo, run)
+            made |= segmented
+        outcomes = (*made.values(), *merged, *map(_left_out, discovery.skipped))
+        mine = {s.subject for s in todo if made[s.output_name].status is not Status.ELSEWHERE}
+        if not dry_run:
+            log_outcomes(settings.output_dir, run.id, outcomes, mine, say)
+    return outcomes
+
+
+def stations_to_do(sets: Sequence[StationSet], run: Run) -> list[Station]:
+    """Stations without a result that still holds; all of them if results are to be replaced."""
+    ledger = run.ledger(sets)
+    everything = run.settings.overwrite
+    return [s for m in sets for s in m.stations if everything or not ledger.done(s)]
 
 
 def choose_networks(settings: Settings) -> Networks:
@@ -136,88 +136,114 @@ def find_stations(settings: Settings, say: Say) -> Discovery:
 
     Raises
     ------
-    ValidationError, NoFilterMatch, NoInput
+    UsageError, ValidationError, NoFilterMatch, NoInput
         See :func:`run_participants`.
     """
-    dataset = index(settings.bids_dir, settings.participants, settings.sessions)
+    filters = read_filters(settings.filter_file) if settings.filter_file else None
+    dataset = index(settings.bids_dir, settings.participants, settings.sessions, filters)
     if not settings.skip_bids_validation:
         # The validator is a process of its own: time to import what comes next.
         with ThreadPoolExecutor(1) as pool:
             verdict = pool.submit(require_valid, settings.bids_dir, settings.participants)
             preload()
             verdict.result()
-    discovery = discover(dataset, choose_opposed_echo)
+    for line in filter_counts(dataset, filters) if filters else ():
+        say(line)
+    discovery = discover(dataset, choose_opposed_echo, filters)
     for station in discovery.stations:
         say(f"sub-{station.subject}: {station.reason}")
     return discovery
 
 
-def _segment(stations: Sequence[Station], run: _Run) -> dict[str, Outcome]:
-    """Run the graph of these stations; what became of each, by the name of its source."""
+def _segment(
+    sets: Sequence[StationSet], todo: Sequence[Station], run: Run
+) -> tuple[dict[str, Outcome], list[Outcome]]:
+    """Segment and merge what no other run is at work on.
+
+    Returns
+    -------
+    dict of str to Outcome
+        What became of each station to do, by its output name.
+    list of Outcome
+        What became of each merged image.
+    """
     output = run.settings.output_dir
     prepare_output(output)
     before = write_dataset_files(output, run.settings.bids_dir)
     if before:
         run.say(f"{output} also holds results of version {before}")
-    _write_logs(stations, run)
-    old = {path for s in stations for path in _log_dir(s, run).glob("crash-*.txt")}
-    problem = _run_graph(stations, run) if stations else ""
-    return {s.source_name: _outcome(s, run, old, problem) for s in stations}
+    subjects = {station.subject for station in todo} | {m.subject for m in sets if m.is_several}
+    with claim(output, subjects, run.say) as claims:
+        sweep(output, claims.mine)
+        made, merged = _segment_mine([m for m in sets if m.subject in claims.mine], run)
+    for station in todo:
+        if station.subject in claims.busy:
+            who = f"{claims.busy[station.subject]}; run again when it has ended"
+            outcome = Outcome(station.source_name, Status.ELSEWHERE, who)
+            made[station.output_name] = outcome
+    return made, merged
 
 
-def _run_graph(stations: Sequence[Station], run: _Run) -> str:
-    """Run the graph; the text of the last error, whether of an image or of the run."""
-    configure_nipype(run.verbosity)
-    names = {station_name(station): station.stem for station in stations}
-    progress = Progress(names, run.say, run.verbosity)
-    problem = ""
-
-    def on_status(node: Any, status: str) -> None:
-        progress(node, status)
-        if (node.name, status) == (STEPS[-1], "end") and not run.keeps_work:
-            shutil.rmtree(Path(node.output_dir()).parent, ignore_errors=True)
-
-    for part in _parts(stations, run):
-        plugin = choose_plugin(run.settings, len(part), on_status, run.verbosity)
-        workflow = init_legseg_wf(part, run.settings, run.networks, run.work_dir, run.id)
-        try:
-            workflow.run(plugin=plugin)
-        except Exception as error:  # noqa: BLE001 - images that failed left their crash files
-            problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-            if run.settings.stop_on_first_crash:
-                break
-    return problem
+def _segment_mine(
+    sets: Sequence[StationSet], run: Run
+) -> tuple[dict[str, Outcome], list[Outcome]]:
+    """Segment and merge sets that nobody else can touch; see :func:`_segment`."""
+    # Once more: another run may have finished some before this one could claim them.
+    todo = stations_to_do(sets, run)
+    _write_logs(todo, run)
+    old = {path for s in todo for path in run.log_dir(s.subject).glob("crash-*.txt")}
+    problem, merged = run_rounds(sets, {station.output_name for station in todo}, run)
+    ledger = run.ledger(sets)
+    set_of = {s.output_name: members for members in sets for s in members.stations}
+    made = {
+        s.output_name: _outcome(s, set_of[s.output_name], run, old, problem, done=ledger.done(s))
+        for s in todo
+    }
+    return made, merged
 
 
-def _parts(stations: Sequence[Station], run: _Run) -> list[Sequence[Station]]:
-    """What makes one graph: everything, or one station after another.
-
-    nipype's serial plug-in takes the same step of all stations before the next step; station
-    by station, the first result is there early, and what is finished stays if the rest fails.
-    """
-    return [stations] if run.parallel else [[station] for station in stations]
-
-
-def _outcome(station: Station, run: _Run, old: set[Path], problem: str) -> Outcome:
+def _outcome(
+    station: Station, members: StationSet, run: Run, old: set[Path], problem: str, *, done: bool
+) -> Outcome:
     """What became of a station that the graph was to segment."""
-    crash = find_crash(_log_dir(station, run), station_name(station), old)
-    if crash is not None:
-        reason = crash_reason(crash.read_text(encoding="utf-8", errors="replace"))
-        message = f"{reason} (details: {crash})"
-        return Outcome(station.source_name, Status.FAILED, message)
-    if _done(station, run):
+    failure = _failure(station, run, old)
+    if failure:
+        return Outcome(station.source_name, Status.FAILED, failure)
+    if done or _written(station, run):
         return _finished(station, run, Status.SEGMENTED)
+    for other in members.others(station):
+        failure = _failure(other, run, old)
+        if failure:
+            message = f"not reached, because {other.source_name} stopped its set: {failure}"
+            return Outcome(station.source_name, Status.FAILED, message)
     message = "not reached, because the run stopped before it" + f": {problem}" * bool(problem)
     return Outcome(station.source_name, Status.FAILED, message)
 
 
-def _finished(station: Station, run: _Run, status: Status) -> Outcome:
+def _written(station: Station, run: Run) -> bool:
+    """Whether this run has a result, although the next run will not take it as it is.
+
+    So it is where a neighbour could not be read for a reason that may pass.
+    """
+    paths = output_paths(run.settings.output_dir, station.output_name)
+    return paths.figure.is_file() and read_legseg(paths.sidecar).get("RunUUID") == run.id
+
+
+def _failure(station: Station, run: Run, old: set[Path]) -> str:
+    """Why a station failed in this run; empty if it did not."""
+    crash = find_crash(run.log_dir(station.subject), station_name(station), old)
+    if crash is None:
+        return ""
+    reason = crash_reason(crash.read_text(encoding="utf-8", errors="replace"))
+    return f"{reason} (details: {crash})"
+
+
+def _finished(station: Station, run: Run, status: Status) -> Outcome:
     """A station with a result, and the warnings that its sidecar holds."""
     output = run.settings.output_dir
-    paths = output_paths(output, station.source_name)
-    warnings = read_legseg(paths.sidecar).get("Warnings", [])
+    paths = output_paths(output, station.output_name)
     message = paths.labels.relative_to(output).as_posix()
-    return Outcome(station.source_name, status, message, tuple(map(str, warnings)))
+    return Outcome(station.source_name, status, message, warnings_in(paths.sidecar))
 
 
 def _left_out(skipped: Skipped) -> Outcome:
@@ -225,21 +251,7 @@ def _left_out(skipped: Skipped) -> Outcome:
     return Outcome(names, Status.SKIPPED, skipped.reason)
 
 
-def _done(station: Station, run: _Run) -> bool:
-    return is_done(
-        run.settings.output_dir,
-        station,
-        run.networks.config_hash,
-        probabilities=run.settings.write_probabilities,
-        figure=True,
-    )
-
-
-def _log_dir(station: Station, run: _Run) -> Path:
-    return log_dir(run.settings.output_dir, station.subject)
-
-
-def _write_logs(stations: Sequence[Station], run: _Run) -> None:
+def _write_logs(stations: Sequence[Station], run: Run) -> None:
     """One file for each participant: what this run was asked to do, with what, on what."""
     for subject in sorted({station.subject for station in stations}):
         mine = [station for station in stations if station.subject == subject]

@@ -34,10 +34,20 @@ participants.json
 participants.tsv
 phenotype/legseg.json
 phenotype/legseg.tsv
+sub-01/anat/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.json
+sub-01/anat/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.nii.gz
+sub-01/anat/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.tsv
+sub-01/figures/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.png
+sub-02/anat/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.json
+sub-02/anat/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.nii.gz
+sub-02/anat/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.tsv
+sub-02/figures/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.png
 """.splitlines()
 SUFFIXES = (
     "_label-leg_mask.json",
     "_label-leg_mask.nii.gz",
+    "_seg-muscles_desc-confidence_probseg.json",
+    "_seg-muscles_desc-confidence_probseg.nii.gz",
     "_seg-muscles_dseg.json",
     "_seg-muscles_dseg.nii.gz",
     "_seg-muscles_dseg.tsv",
@@ -78,6 +88,11 @@ def truths() -> list[str]:
 def test_every_image_is_segmented(first: Ended) -> None:
     assert first.code == 0, first.lines
     assert sum(line.startswith("SEGMENTED") for line in first.lines) == 4
+
+
+def test_the_stations_of_each_participant_are_merged(first: Ended) -> None:
+    assert sum(line.startswith("MERGED") for line in first.lines) == 2
+    assert sum("225 mm of the leg" in line for line in first.lines) == 2
 
 
 def test_files_are_those_of_the_manifest(group: Ended, out: Path) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from legseg_bids.bids.dataset import index
+from legseg_bids.bids.filters import Filters
 from legseg_bids.errors import LegsegError, NoFilterMatch, NoInput, ValidationError
 
 IMAGES = {
@@ -63,6 +66,75 @@ def test_of_two_files_that_differ_in_compression_one_is_kept(build) -> None:
     packed = root / "sub-01/anat/sub-01_acq-out_T1w.nii.gz"
     packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     assert [p.name for p in index(root, ["01"]).images] == [packed.name]
+
+
+LAYOUTS = {
+    "sub-01/ses-a/dix/sub-01_ses-a_stk-1_megre_dix_outph": {},
+    "sub-01/mr-anat/sub-01_MEGRE": {},
+    "sub-01/vibe/sub-01_part-outphase_vibe": {},
+}
+
+
+def test_folders_of_other_layouts_are_looked_into(build) -> None:
+    dataset = index(build(LAYOUTS))
+    assert sorted(names(dataset.images)) == sorted(stem.rpartition("/")[2] for stem in LAYOUTS)
+    assert sorted(names(dataset.sidecars)) == sorted(names(dataset.images))
+
+
+def test_only_the_chosen_participant_is_looked_at(build, monkeypatch) -> None:
+    touched: set[Path] = set()
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        touched.add(Path(path))
+        return real(path)
+
+    root = build({f"sub-{n:02d}/anat/sub-{n:02d}_acq-out_T1w": {} for n in range(30)})
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert len(index(root, ["07"]).images) == 1
+    assert {path for path in touched if path != root} == {root / "sub-07", root / "sub-07/anat"}
+
+
+def test_a_folder_linked_into_itself_ends(build) -> None:
+    root = build(IMAGES)
+    (root / "sub-01/anat/loop").symlink_to("..")
+    (root / "sub-01/ses-x").symlink_to(".")
+    assert names(index(root, ["01"]).images) == ["sub-01_acq-out_T1w"] * 2
+
+
+def test_a_name_that_is_no_text_is_set_aside(build) -> None:
+    root = build(IMAGES)
+    odd = os.fsencode(root / "sub-01/anat") + b"/sub-01_acq-\xffout_T1w.nii.gz"
+    Path(os.fsdecode(odd)).write_bytes(b"")
+    dataset = index(root, ["01"])
+    assert names(dataset.images) == ["sub-01_acq-out_T1w"]
+    assert dataset.not_text == (Path(os.fsdecode(odd)),)
+
+
+def test_a_pybids_configuration_in_the_dataset_is_not_read(build) -> None:
+    root = build(IMAGES)
+    (root / "layout_config.json").write_text("{")
+    (root / "sub-01/layout_config.json").write_text("{")
+    assert len(index(root).images) == len(IMAGES)
+
+
+def test_filters_leave_out_what_no_query_may_take(build) -> None:
+    dataset = index(build(IMAGES), filters=Filters({"all": {"ses": ("a", None)}}))
+    assert names(dataset.images) == [stem.rpartition("/")[2] for stem in list(IMAGES)[:3]]
+    assert dataset.subjects == ("01", "011", "02")
+
+
+def test_participants_without_an_image_that_passes_are_left_out(build) -> None:
+    dataset = index(build(IMAGES), filters=Filters({"all": {"sub": ("02",)}}))
+    assert dataset.subjects == ("02",)
+
+
+def test_filters_and_sessions_must_both_hold(build) -> None:
+    root = build(IMAGES)
+    both = index(root, sessions=["a"], filters=Filters({"all": {"ses": ("a",)}}))
+    assert names(both.images) == ["sub-02_ses-a_acq-out_T1w"]
+    with pytest.raises(NoFilterMatch, match="none of 3 images"):
+        index(root, sessions=["a"], filters=Filters({"all": {"ses": ("b",)}}))
 
 
 def no_folder(root: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import numpy as np
 import pytest
 
 from legseg_bids.bids import derivative, write
-from legseg_bids.bids.derivative import StationResult, is_done, read_legseg, write_station
+from legseg_bids.bids.derivative import (
+    StationResult,
+    checksums,
+    is_done,
+    read_legseg,
+    write_station,
+)
 from legseg_bids.bids.discover import discover, index
 from legseg_bids.bids.reading import read_image
 from legseg_bids.errors import OutputError
@@ -33,7 +40,8 @@ def out(tmp_path: Path) -> Path:
 def result(**changes: Any) -> StationResult:
     labels = np.zeros(SHAPE, np.uint8)
     labels[1] = 61
-    return StationResult(labels=labels, rows=[ROW], **changes)
+    full = {"mask": np.ones(SHAPE, bool), "confidence": np.ones(SHAPE, np.float32)}
+    return StationResult(labels=labels, rows=[ROW], **{**full, **changes})
 
 
 def run(out: Path, station, config: str = "abc", **changes: Any):
@@ -64,7 +72,11 @@ def test_all_files_of_a_station(out: Path, station) -> None:
             "probseg.nii.gz",
             "probseg.json",
         )
-    } | {f"{stem}_label-leg_mask.nii.gz", f"{stem}_label-leg_mask.json"}
+    } | {
+        f"{stem}_{between}.{extension}"
+        for between in ("label-leg_mask", "seg-muscles_desc-confidence_probseg")
+        for extension in ("nii.gz", "json")
+    }
     assert nib.load(paths.mask).get_fdata().sum() == np.prod(SHAPE)
     legseg = read_legseg(paths.sidecar)
     assert legseg["ConfigHash"] == "abc"
@@ -83,7 +95,7 @@ def test_files_that_are_no_longer_asked_for_go(out: Path, station) -> None:
     probabilities = np.zeros((*SHAPE, 1), np.float32)
     run(out, station, mask=np.ones(SHAPE, bool), probabilities=probabilities,
         probability_names=["RF_L"])  # fmt: skip
-    run(out, station)
+    run(out, station, mask=None, confidence=None)
     assert len(files(out)) == 3
 
 
@@ -100,11 +112,25 @@ def test_done_means_same_configuration_and_same_input(out: Path, station) -> Non
     assert not is_done(out, station, "abc")
 
 
-@pytest.mark.parametrize("lost", ["labels", "table", "sidecar"])
+@pytest.mark.parametrize("lost", ["labels", "table", "sidecar", "mask", "confidence"])
 def test_a_lost_file_means_not_done(out: Path, station, lost: str) -> None:
     paths = run(out, station)
     getattr(paths, lost).unlink()
     assert not is_done(out, station, "abc")
+
+
+def test_done_means_the_same_neighbours(out: Path, station) -> None:
+    sums = {"sub-1/anat/sub-1_chunk-1_T1w.nii.gz": {"opposed": "aa"}}
+    run(out, station, details={"Neighbours": sums})
+    assert is_done(out, station, "abc", neighbours=lambda: sums)
+    assert not is_done(out, station, "abc")
+    assert not is_done(out, station, "abc", neighbours=lambda: dict.fromkeys(sums))
+
+
+def test_check_sums_tell_the_volumes_of_a_file_apart(station) -> None:
+    first = replace(station, volumes={"opposed": 0})
+    second = replace(station, volumes={"opposed": 1})
+    assert len({str(checksums(s)) for s in (station, first, second)}) == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"Legseg": 3}'])
@@ -134,7 +160,7 @@ def test_the_sidecar_is_written_last(out: Path, station, monkeypatch) -> None:
     )
     run(out, station, mask=np.ones(SHAPE, bool))
     assert order[-1].endswith("_dseg.json")
-    assert len(order) == 5
+    assert len(order) == 7
 
 
 def test_a_sidecar_that_cannot_be_removed(out: Path, station, monkeypatch) -> None:

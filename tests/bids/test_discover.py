@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from legseg_bids.bids.discover import discover, index
+from legseg_bids.bids.filters import Filters
 from legseg_bids.bids.names import assert_unique, output_path
 from legseg_bids.bids.stations import Discovery, Station
 from legseg_bids.errors import NoInput
@@ -172,7 +174,9 @@ SKIPPED = [
     (anat(acq__outphase_T1w={"ImageType": ["IN_PHASE"]}), "is unclear: .*contradict"),
     (anat(acq__out_part__phase_T1w={}), "is a phase, real or imaginary image"),
     (echoes([None, None], **THREE_TESLA), r"no usable EchoTime \(seconds\)"),
-    (echoes([[1, 2]], **THREE_TESLA), r"no usable EchoTime"),
+    (echoes([[1, 2]], **THREE_TESLA), r"holds 1 volume\(s\), but its sidecar lists 2 echo times"),
+    (echoes([[1, "x"]], **THREE_TESLA), r"no usable EchoTime"),
+    (anat(acq__out_part__real_T1w={}), r"is one half of a complex image"),
     (echoes([0.00345]), r"no usable MagneticFieldStrength"),
     (echoes([None]), r"EchoTime .* and no MagneticFieldStrength"),
     (echoes([0.0023, 0.0046], **THREE_TESLA), "no echo of .* fits: no opposed echo"),
@@ -243,3 +247,39 @@ def test_stations_travel_between_processes_and_through_json(find) -> None:
     station = only(find(anat(acq__outphase_T1w={"BodyPart": "LEG"})))
     assert pickle.loads(pickle.dumps(station)) == station
     assert Station.from_dict(json.loads(json.dumps(station.as_dict()))) == station
+
+
+def test_a_name_that_is_no_text_is_reported(build, nearest_odd) -> None:
+    root = build(anat(acq__out_T1w={}))
+    odd = os.fsencode(root / "sub-1/anat") + b"/sub-1_acq-\xffout_T1w.nii.gz"
+    Path(os.fsdecode(odd)).write_bytes(b"")
+    found = discover(index(root), nearest_odd)
+    assert only(found).source.name == "sub-1_acq-out_T1w.nii.gz"
+    assert "not named in UTF-8" in found.skipped[0].reason
+    assert found.skipped[0].subject == "1"
+
+
+def test_what_is_no_file_is_not_waited_for(build, nearest_odd) -> None:
+    root = build(anat(acq__out_T1w={}, acq__d_echo__1_MEGRE={}))
+    for path in (root / "sub-1/anat").iterdir():
+        path.unlink()
+        os.mkfifo(path)
+    found = discover(index(root), nearest_odd)
+    assert not found.stations
+    reasons = "\n".join(skip.reason for skip in found.skipped)
+    assert "is not a file" in reasons
+
+
+def test_an_image_that_is_no_file(build, nearest_odd) -> None:
+    root = build(anat(acq__out_T1w={}))
+    image = root / "sub-1/anat/sub-1_acq-out_T1w.nii.gz"
+    image.unlink()
+    os.mkfifo(image)
+    assert "is no file" in discover(index(root), nearest_odd).skipped[0].reason
+
+
+def test_filters_that_only_discovery_was_given(build, nearest_odd) -> None:
+    filters = Filters({"all": {"acq": ("out",)}})
+    found = discover(index(build(anat(acq__out_T1w={}, T1w={}))), nearest_odd, filters)
+    assert only(found).entities["acq"] == "out"
+    assert found.skipped == ()

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legseg_bids.bids.entities import entity_order
 from legseg_bids.bids.names import (
     assert_unique,
-    entity_order,
     figure_path,
     insert_entities,
     log_dir,
     output_path,
     output_paths,
     parse_name,
+    printable,
 )
 from legseg_bids.errors import OutputError
 
@@ -96,3 +97,8 @@ def test_unique_outputs_pass_and_equal_ones_are_named() -> None:
     assert_unique([Path("a"), Path("b")])
     with pytest.raises(OutputError, match=r"written to a;.*run-"):
         assert_unique([Path("a"), Path("b"), Path("a")])
+
+
+@pytest.mark.parametrize("text", ["plain", "über, ✓ Ångström", "C:\\n"])
+def test_what_can_be_printed_stays(text: str) -> None:
+    assert printable(text) == text

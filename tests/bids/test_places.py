@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,39 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch, code: int)
     monkeypatch.setattr(places.tempfile, "TemporaryFile", refuse)
     with pytest.raises(OutputError, match="refused by the system"):
         prepare_output(tmp_path)
+
+
+def leftover(path: Path, age: float = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    name = ".x_dseg.json.0123456789ab.tmp"
+    gone = [
+        leftover(tmp_path / "sub-01" / "ses-a" / "anat" / name),
+        leftover(tmp_path / "logs" / "sub-01" / name),
+        leftover(tmp_path / name, age=2 * places.OLD),
+    ]
+    stay = [
+        leftover(tmp_path / "sub-02" / "anat" / name),
+        leftover(tmp_path / "logs" / "sub-02" / name),
+        leftover(tmp_path / ".y.json.0123456789ab.tmp"),
+        leftover(tmp_path / "sub-01" / "x_dseg.json"),
+        leftover(tmp_path / "sub-01" / ".mine.tmp"),
+    ]
+    places.sweep(tmp_path, ["01", "03"])
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in stay)
+
+
+def test_an_output_that_vanished_is_noticed(tmp_path: Path) -> None:
+    """The folder of a mount that is gone is still there, and empty."""
+    write_dataset_files(tmp_path / "out", None)
+    places.require_output(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputError, match="mount it again"):
+        places.require_output(tmp_path / "out")

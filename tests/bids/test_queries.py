@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legseg_bids.bids.queries import KINDS, is_magnitude, load_queries, role_of
+from legseg_bids.bids.queries import (
+    KINDS,
+    is_contrast,
+    is_part,
+    load_queries,
+    part_of,
+    role_of,
+)
 
 TABLE = load_queries()
 
@@ -113,23 +120,70 @@ def test_in_phase_is_never_opposed(label: str, in_type: bool) -> None:
 @pytest.mark.parametrize(
     ("part", "image_type", "expected"),
     [
-        (None, [], True),
-        ("mag", ["P"], True),
-        ("phase", [], False),
-        ("real", [], False),
-        (None, ["ORIGINAL", "PRIMARY", "PHASE"], False),
-        (None, ["ORIGINAL", "PRIMARY", "M"], True),
+        (None, [], "magnitude"),
+        ("mag", ["P"], "magnitude"),
+        ("phase", [], "phase"),
+        ("ph", [], "phase"),
+        ("real", [], "real"),
+        ("imag", [], "imaginary"),
+        (None, ["ORIGINAL", "PRIMARY", "PHASE"], "phase"),
+        (None, ["ORIGINAL", "PRIMARY", "R"], "real"),
+        (None, ["ORIGINAL", "PRIMARY", "M"], "magnitude"),
+        ("outphase", ["ORIGINAL", "PRIMARY", "M"], "magnitude"),
     ],
 )
-def test_magnitudes(part: str | None, image_type: list[str], expected: bool) -> None:
-    assert is_magnitude(part, image_type, TABLE) is expected
+def test_parts_of_complex_data(part: str | None, image_type: list[str], expected: str) -> None:
+    assert part_of(part, image_type, TABLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "role"),
+    [
+        ("outphase", "opposed"),
+        ("OUTPH", "opposed"),
+        ("eco0-opp1", "opposed"),
+        ("inph", "in_phase"),
+        ("wat", "water"),
+        ("fat", "fat"),
+        ("fatfr", None),
+        ("fat-fraction", None),
+        ("watfr", None),
+        ("eco2-opp2", None),
+        ("t2star", None),
+    ],
+)
+def test_contrasts_that_stand_alone(word: str, role: str | None) -> None:
+    assert role_of("dixon", [], TABLE, exact=word).role == role
+    assert is_contrast(word, TABLE) is (role is not None)
+
+
+def test_a_reconstruction_label_may_name_the_contrast() -> None:
+    match = role_of("dixonThigh", [], TABLE, reconstruction="outphase")
+    assert (match.role, match.rest) == ("opposed", "dixonthigh_")
+    assert "rec-outphase says 'outphase'" in match.because
+
+
+def test_words_of_a_name_must_agree() -> None:
+    match = role_of("dixonwater", [], TABLE, exact="fat")
+    assert match.role is None
+    assert "fat, water" in match.because
 
 
 def test_the_table_is_consistent() -> None:
     assert {query.kind for query in TABLE.queries} == set(KINDS)
     assert len({query.name for query in TABLE.queries}) == len(TABLE.queries)
-    assert all(set(query.suffixes) <= set(TABLE.suffixes) for query in TABLE.queries)
+    suffixes = {words.suffix for words in TABLE.types.values()}
+    assert all(set(query.suffixes) <= suffixes for query in TABLE.queries)
     assert set(TABLE.roles) == {"opposed", "in_phase", "water", "fat"}
     types = [value for words in TABLE.roles.values() for value in words.image_types]
     assert len(types) == len(set(types)), "an image type has two meanings"
     assert all(value == value.upper() for value in types)
+    exact = [
+        word for words in (*TABLE.roles.values(), *TABLE.parts.values()) for word in words.exact
+    ]
+    assert len(exact) == len(set(exact)), "a word has two meanings"
+    assert all(word == word.lower() for word in exact)
+    assert not any(is_part(word, TABLE) or is_contrast(word, TABLE) for word in TABLE.types)
+    assert set(TABLE.parts) == {"magnitude", "phase", "real", "imaginary"}
+    own = [(words.suffix, words.acq) for words in TABLE.types.values() if words.family]
+    assert len(set(own)) == len(own) - 2, "only megre and tse go by two names"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,49 @@ def test_a_single_volume_in_four_dimensions_is_three_dimensional(tmp_path: Path)
     assert "read as 3-D" in image.notes[0]
 
 
+def echoes(count: int = 3) -> np.ndarray:
+    return np.stack([volume() * (echo + 1) for echo in range(count)], axis=-1)
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_one_volume_of_several(tmp_path: Path, extension: str) -> None:
+    path = save(tmp_path / f"a{extension}", echoes())
+    for number in range(3):
+        image = read_image(path, volume=number)
+        np.testing.assert_array_equal(image.data, volume() * (number + 1))
+        assert image.notes == (f"a{extension}: 4-D, volume {number} of 3 taken",)
+
+
+def test_the_scaling_is_applied_to_one_volume_too(tmp_path: Path) -> None:
+    scaled = nib.Nifti1Image(echoes().astype(np.float32) / 3, AFFINE)
+    scaled.set_data_dtype(np.int16)
+    nib.save(scaled, tmp_path / "a.nii")
+    found = read_image(tmp_path / "a.nii", volume=2).data
+    np.testing.assert_allclose(found, volume(), atol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 4), (6, 5, 4, 1), (6, 5, 4, 1, 1)])
+def test_a_single_volume_is_number_0(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = save(tmp_path / "a.nii", volume().reshape(shape))
+    np.testing.assert_array_equal(read_image(path, volume=0).data, volume())
+
+
+@pytest.mark.parametrize(
+    ("data", "number"), [(echoes(), 3), (echoes(), -1), (volume(), 1), (echoes(1), 1)]
+)
+def test_a_volume_that_is_not_there(tmp_path: Path, data: np.ndarray, number: int) -> None:
+    path = save(tmp_path / "a.nii.gz", data)
+    with pytest.raises(ImageError, match=rf"holds {data[0, 0, 0].size} volume.*number {number}"):
+        read_image(path, volume=number)
+
+
+def test_only_the_chosen_volume_must_hold_signal(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", echoes() * np.array([0, 1, 1], np.int16))
+    assert read_image(path, volume=1).data.max() > 0
+    with pytest.raises(ImageError, match="no signal"):
+        read_image(path, volume=0)
+
+
 def test_complex_values_become_magnitudes(tmp_path: Path) -> None:
     image = read_image(save(tmp_path / "a.nii", np.full((4, 4, 4), 3 + 4j, np.complex64)))
     assert image.data.max() == 5
@@ -85,6 +129,43 @@ def with_affine(affine: np.ndarray) -> bytes:
     return nib.Nifti1Image(volume(), None, image.header).to_bytes()
 
 
+@pytest.mark.parametrize(
+    ("affine", "match"),
+    [
+        (np.diag([1e-6, 1, 6])[:, [0, 1, 2, 2]], r"voxels of 1e-06 × 1 × 6 mm"),
+        (np.diag([0.0015, 0.0015, 0.006])[:, [0, 1, 2, 2]], r"expected 0.05 to 200 mm"),
+        (np.diag([1e37, 1, 6])[:, [0, 1, 2, 2]], r"voxels of 1e\+37"),
+        (np.array([[1.5, 1.4, 0, 0], [0, 0.5, 0, 0], [0, 0, 6, 0]]), "far from right angles"),
+    ],
+)
+def test_grids_that_are_no_leg(tmp_path: Path, affine: np.ndarray, match: str) -> None:
+    (tmp_path / "a.nii").write_bytes(with_affine(affine))
+    with pytest.raises(ImageError, match=match):
+        read_image(tmp_path / "a.nii")
+
+
+def test_slightly_skewed_grids_pass(tmp_path: Path) -> None:
+    skewed = np.array([[1.5, 0.3, 0, 0], [0, 1.4, 0, 0], [0, 0, 6.0, 0]])
+    (tmp_path / "a.nii").write_bytes(with_affine(skewed))
+    assert read_image(tmp_path / "a.nii").notes == ()
+
+
+def test_a_header_without_a_position_is_noted(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(volume(), None)
+    image.header["sform_code"], image.header["qform_code"] = 0, 0
+    (tmp_path / "a.nii").write_bytes(image.to_bytes())
+    assert "left and right, head and feet are guesses" in read_image(tmp_path / "a.nii").notes[0]
+
+
+def test_positions_that_contradict_each_other_are_noted(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(volume(), AFFINE)
+    image.set_qform(np.diag([-1, 1, 1, 1]) @ AFFINE, 1)
+    image.set_sform(AFFINE, 1)
+    nib.save(image, tmp_path / "a.nii")
+    (note,) = read_image(tmp_path / "a.nii").notes
+    assert "RPS and LPS" in note
+
+
 BYTES: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("a.nii.gz", lambda _: b"", "is empty"),
     ("a.nii", lambda _: b"", "is empty"),
@@ -116,6 +197,7 @@ def test_unreadable_files(tmp_path: Path, name: str, spoil, match: str) -> None:
     [
         (np.zeros((4, 4, 4), np.int16), "no signal"),
         (np.full((4, 4, 4), np.nan, np.float32), "no signal"),
+        (np.full((4, 4, 4), 1e-44, np.float32), "no signal"),
         (volume((6, 5)), "single slice"),
         (volume((6, 5, 1)), "single slice"),
         (volume((6, 5, 4, 3)), "4-D .6 × 5 × 4 × 3.; expected one 3-D"),
@@ -125,6 +207,24 @@ def test_unreadable_files(tmp_path: Path, name: str, spoil, match: str) -> None:
 def test_unusable_content(tmp_path: Path, data: np.ndarray, match: str) -> None:
     with pytest.raises(ImageError, match=match):
         read_image(save(tmp_path / "a.nii.gz", data))
+
+
+@pytest.mark.parametrize("shape", [(32767,) * 7, (2**15 - 1, 2**15 - 1, 4)])
+def test_a_header_that_promises_more_than_is_there(tmp_path: Path, shape) -> None:
+    """No memory is set aside for it, and no number overflows."""
+    header = nib.Nifti1Image(volume(), AFFINE).header
+    header["dim"][: len(shape) + 1] = (len(shape), *shape)
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(1000))
+    with pytest.raises(ImageError, match="bytes of voxels promised"):
+        read_image(tmp_path / "a.nii")
+
+
+def test_a_fourth_axis_without_volumes(tmp_path: Path) -> None:
+    header = nib.Nifti1Image(volume(), AFFINE).header
+    header["dim"][:5] = (4, 6, 5, 4, 0)
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(1000))
+    with pytest.raises(ImageError, match="holds 0 volume"):
+        read_image(tmp_path / "a.nii")
 
 
 def test_missing_files_and_broken_links(tmp_path: Path) -> None:
@@ -137,6 +237,25 @@ def test_missing_files_and_broken_links(tmp_path: Path) -> None:
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read"):
         read_image(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_can_be_read_for_ever_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.nii")
+    (tmp_path / "b.nii").symlink_to("/dev/zero")
+    for name in ("a.nii", "b.nii"):
+        with pytest.raises(ImageError, match="is a device or a pipe"):
+            read_image(tmp_path / name)
+
+
+def test_an_archive_larger_than_memory(tmp_path: Path, monkeypatch) -> None:
+    def refuse(_: bytes) -> None:
+        raise MemoryError
+
+    path = save(tmp_path / "a.nii.gz", volume())
+    monkeypatch.setattr(reading.gzip, "decompress", refuse)
+    with pytest.raises(ImageError, match="unpacks to more than fits into memory"):
+        read_image(path)
 
 
 def test_an_image_larger_than_memory(tmp_path: Path, monkeypatch) -> None:

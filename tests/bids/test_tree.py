@@ -36,6 +36,8 @@ STEMS = [
 ENDINGS = [
     "label-leg_mask.json",
     "label-leg_mask.nii.gz",
+    "seg-muscles_desc-confidence_probseg.json",
+    "seg-muscles_desc-confidence_probseg.nii.gz",
     "seg-muscles_dseg.json",
     "seg-muscles_dseg.nii.gz",
     "seg-muscles_dseg.tsv",
@@ -65,6 +67,7 @@ def out(build, nearest_odd) -> Path:
             labels=np.full(shape, 61, np.uint8),
             rows=rows(),
             mask=np.ones(shape, bool),
+            confidence=np.ones(shape, np.float32),
             probabilities=np.ones((*shape, 2), np.float32) / 2,
             probability_names=["RF_L", "RF_R"],
             details={"Engine": "openvino", "Warnings": []},

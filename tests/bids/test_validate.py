@@ -37,6 +37,43 @@ def test_errors_count_for_the_chosen_participants_only(build) -> None:
         require_valid(root)
 
 
+def test_the_validator_is_shown_the_chosen_participants_only(build, monkeypatch) -> None:
+    """It reads whatever it is given: five seconds for a thousand participants."""
+    root = build(GOOD)
+    for name in ("derivatives", "sourcedata", ".git"):
+        (root / name).mkdir()
+    (root / ".bidsignore").touch()
+    seen: list[set[str]] = []
+
+    def look(command, **_):  # type: ignore[no-untyped-def]
+        seen.append({path.name for path in Path(command[-1]).iterdir()})
+        return subprocess.CompletedProcess([], 0, "{}", "")
+
+    monkeypatch.setattr(module.subprocess, "run", look)
+    monkeypatch.setattr(module, "find_command", lambda: "validator")
+    validate(root, ["02"])
+    validate(root)
+    assert {"sub-02", "dataset_description.json", ".bidsignore"} <= seen[0]
+    assert not {"sub-01", "derivatives", "sourcedata", ".git"} & seen[0]
+    assert seen[1] == {path.name for path in root.iterdir()}
+
+
+@needs_validator
+def test_a_chosen_participant_is_found_through_links_and_named_as_ever(build) -> None:
+    root = build({**BAD, "sub-03/anat/sub-03_stk-UPLEG_outph": {}})
+    chosen = validate(root, ["02"])
+    assert chosen == [line for line in validate(root) if "sub-02" in line] != []
+
+
+def test_without_links_all_is_validated(build, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    answers(monkeypatch, "{}")
+    assert validate(build(GOOD), ["01"]) == []
+
+
 def test_warnings_do_not_count_and_messages_are_one_line(monkeypatch) -> None:
     issues = [
         {"code": "A", "severity": "warning", "location": "/x"},

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ import pytest
 from legseg_bids.bids import write
 from legseg_bids.bids.write import (
     on_grid_of,
+    remove_leftovers,
     replacing,
     write_json,
     write_labels,
@@ -180,3 +182,46 @@ def test_a_source_with_one_volume_in_four_dimensions_is_a_grid_too() -> None:
     header = source()
     header.set_data_shape((*SHAPE, 1))
     assert on_grid_of(header, SHAPE, np.uint8).get_data_shape() == SHAPE
+
+
+@pytest.fixture
+def leftovers(tmp_path: Path) -> list[Path]:
+    """Three files of a killed run, an hour old."""
+    folder = tmp_path / "sub-01"
+    (folder / "anat").mkdir(parents=True)
+    names = (".a_dseg.json", "anat/.a_dseg.nii.gz", "anat/.b.tmp")
+    paths = [folder / f"{name}.0123456789ab.tmp" for name in names]
+    for path in paths:
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 3600,) * 2)
+    return paths
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path, leftovers: list[Path]) -> None:
+    names = (".notes.tmp", "a.0123456789ab.tmp", "anat/a_dseg.json")
+    others = [tmp_path / "sub-01" / name for name in names]
+    for path in others:
+        path.touch()
+    remove_leftovers(tmp_path / "sub-01")
+    assert not any(path.exists() for path in leftovers)
+    assert all(path.exists() for path in others)
+
+
+def test_where_others_write_only_old_leftovers_are_removed(
+    tmp_path: Path, leftovers: list[Path]
+) -> None:
+    remove_leftovers(tmp_path / "sub-01", deep=False, older_than=7200)
+    assert all(path.exists() for path in leftovers)
+    remove_leftovers(tmp_path / "sub-01", deep=False, older_than=600)
+    assert [path.exists() for path in leftovers] == [False, True, True]
+
+
+def test_leftovers_that_are_ours_by_name(tmp_path: Path) -> None:
+    """The name that is looked for is the one that is written."""
+    with replacing(tmp_path / "a.nii.gz"):
+        (name,) = [path.name for path in tmp_path.iterdir()]
+    assert write.LEFTOVER.fullmatch(name)
+
+
+def test_leftovers_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    remove_leftovers(tmp_path / "sub-02")

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from running import Ended, Legseg, run_legseg
 
+from legseg_bids.cli.main import Stop
+
 
 @pytest.fixture
 def legseg(tiny_models: Path, bids_dir: Path, tmp_path: Path) -> Legseg:
@@ -17,10 +19,11 @@ def legseg(tiny_models: Path, bids_dir: Path, tmp_path: Path) -> Legseg:
         level: str = "participant",
         models: Path = tiny_models,
         validate: bool = False,
+        stop: Stop | None = None,
     ) -> Ended:
         words = [bids, out, level, "--models", models, "--device", "cpu"]
         words += [] if validate else ["--skip-bids-validation"]
         words += [] if "--nprocs" in options else ["--nprocs", "1"]
-        return run_legseg(*words, *options)
+        return run_legseg(*words, *options, stop=stop)
 
     return run

@@ -124,8 +124,8 @@ def test_each_bad_image_is_told_and_the_others_are_segmented(
     for label in GOOD:
         assert ended.line(f"sub-{label}").startswith("SEGMENTED: ")
     assert ended.lines[-1] == (
-        f"legseg-bids: exit code 1: {len(GOOD)} segmented, {len(SKIPPED)} skipped, "
-        f"{len(FAILED)} failed"
+        f"legseg-bids: exit code 1: {len(GOOD)} segmented, {len(SKIPPED)} skipped "
+        f"because unusable, {len(FAILED)} failed"
     )
     written = {path.name.split("_")[0] for path in (tmp_path / "out").rglob("*_dseg.*")}
     assert written == {f"sub-{label}" for label in GOOD}
@@ -174,3 +174,22 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert legseg().code == 0
     for path in out.rglob("*.json"):
         json.loads(path.read_text())
+
+
+def test_a_crash_file_tells_nothing_of_the_person(legseg: Legseg, tmp_path: Path) -> None:
+    private = {
+        "PatientName": "Ada^Lovelace",
+        "PatientBirthDate": "18151210",
+        "InstitutionAddress": "12 St James's Square",
+        "ProtocolName": "follow-up of Ada",
+        "EchoTime": 0.00115,
+        "MagneticFieldStrength": 3,
+    }
+    bids = write_dataset(tmp_path / "one", {stem("x"): opposed(**private)})
+    (bids / f"{stem('x')}.nii.gz").write_bytes(b"")
+    assert legseg(bids=bids).code == 1
+    (crash,) = (tmp_path / "out" / "logs" / "sub-x").glob("crash-*.txt")
+    logs = "".join(path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert "is empty" in crash.read_text()
+    for word in ("Ada", "Lovelace", "18151210", "James"):
+        assert word not in logs

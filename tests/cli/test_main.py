@@ -23,8 +23,8 @@ from skeleton import opposed, outphase_dataset, tree, write_dataset, write_image
 from tiny_models import damage, write_models
 
 from legseg_bids.bids.validate import find_command
-from legseg_bids.cli import main as main_module
 from legseg_bids.cli.main import Stop
+from legseg_bids.workflows.station import STEPS
 
 STEM = "sub-01/anat/sub-01_acq-outphase_"
 IMAGE = f"{STEM}T1w.nii.gz"
@@ -33,8 +33,11 @@ MANIFEST = [
     "README.md",
     "dataset_description.json",
     "logs/sub-01/RUN.toml",
+    "logs/sub-01/RUN_outcome.tsv",
     f"{STEM}label-leg_mask.json",
     f"{STEM}label-leg_mask.nii.gz",
+    f"{STEM}seg-muscles_desc-confidence_probseg.json",
+    f"{STEM}seg-muscles_desc-confidence_probseg.nii.gz",
     f"{STEM}seg-muscles_dseg.json",
     f"{STEM}seg-muscles_dseg.nii.gz",
     f"{STEM}seg-muscles_dseg.tsv",
@@ -52,7 +55,8 @@ GROUP = [
 
 def manifest(out: Path) -> list[str]:
     """All files, with the run's name taken out of the log's."""
-    return sorted(re.sub(r"[^/]+\.toml", "RUN.toml", path) for path in tree(out))
+    run = r"\d{8}-\d{6}_[0-9a-f-]{36}"
+    return sorted(re.sub(run, "RUN", path) for path in tree(out))
 
 
 def stamps(out: Path) -> dict[str, int]:
@@ -158,8 +162,23 @@ class TestOptions:
     def test_a_dry_run_writes_nothing(self, legseg: Legseg, tmp_path: Path) -> None:
         ended = legseg("--dry-run")
         assert ended.code == 0
-        assert ended.lines[0] == f"WOULD BE SEGMENTED: {IMAGE}"
+        heading, row, last = ended.lines
+        assert heading.split() == [
+            "participant",
+            "session",
+            "file",
+            "taken",
+            "as",
+            "output",
+            "state",
+        ]
+        assert row.split()[:2] == ["sub-01", "-"]
+        assert f"{STEM}seg-muscles_dseg.nii.gz" in row
+        assert row.endswith("to do")
+        assert last == "legseg-bids: exit code 0: 1 would be segmented"
         assert not (tmp_path / "out").exists()
+        legseg()
+        assert legseg("--dry-run").lines[1].endswith("done")
 
 
 class TestSecondRun:
@@ -327,24 +346,173 @@ def test_group_names_who_is_missing(legseg: Legseg) -> None:
     assert "MISSING: sub-02: no finished image" in ended.lines
 
 
-def test_a_swallowed_stop_ends_at_the_next_line_of_progress(capsys) -> None:
-    """Libraries may catch what the signal's handler raises."""
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"]
+)
+def test_a_swallowed_stop_ends_at_the_next_line_of_progress(
+    legseg: Legseg, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    """Libraries may catch what the signal's handler raises, or make another error of it."""
     stop = Stop()
-    stop.say("going")
-    with contextlib.suppress(SystemExit):
-        stop(signal.SIGTERM, None)
-    with pytest.raises(SystemExit) as ended:
-        stop.say("still going")
-    assert ended.value.code == 143
-    assert capsys.readouterr().err == "going\n"
+
+    def run(settings: object, say: Callable[[str], None], **_: object) -> None:
+        say("going")
+        with contextlib.suppress(KeyboardInterrupt):
+            stop(number, None)
+        with pytest.raises(KeyboardInterrupt):
+            say("still going")
+        raise RuntimeError("made of it")
+
+    monkeypatch.setattr("legseg_bids.workflows.run.run_participants", run)
+    ended = legseg(stop=stop)
+    assert ended.code == code
+    assert "finished images are kept" in ended.lines[-1]
+    assert "still going" not in ended.progress
 
 
-@pytest.mark.parametrize(("told", "code"), [(True, 143), (False, 1)])
-def test_exit_code_when_told_to_stop_wins(monkeypatch, told: bool, code: int) -> None:
-    def run(stop: Stop) -> int:
-        stop.requested = told
-        return 1
+def test_a_signal_that_was_shut_off_stays_shut_off() -> None:
+    """As by nohup, or for a job in the background of a shell script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    other = signal.getsignal(signal.SIGTERM)
+    try:
+        stop = Stop()
+        stop.listen()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, other)
 
-    monkeypatch.setattr(main_module, "main", run)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    assert main_module.entry_point() == code
+
+@pytest.mark.parametrize(
+    ("error", "said", "shown"),
+    [
+        (OSError(116, "Stale file handle"), "mount it again", False),
+        (ZeroDivisionError("a mistake of ours"), "ZeroDivisionError: a mistake of ours", True),
+    ],
+)
+def test_an_error_that_nobody_foresaw_ends_with_its_reason_as_the_last_line(
+    legseg: Legseg, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str, shown: bool
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("legseg_bids.workflows.run.discover", fail)
+    ended = legseg()
+    assert ended.code == 1
+    assert ended.lines[-1].startswith("legseg-bids: exit code 1: ")
+    assert said in ended.lines[-1]
+    assert ("Traceback" in ended.progress) == shown
+
+
+def test_the_resources_are_told_and_where_each_limit_comes_from(legseg: Legseg) -> None:
+    line = legseg("--mem", "1TB").progress.splitlines()[0]
+    assert "1 image(s) at a time" in line
+    assert re.search(r"allowed: \d+ processor\(s\) \(.+\), [\d.]+ GiB \(.+\)", line)
+    assert "more memory than is allowed" in line
+
+
+class TestLogs:
+    def test_the_log_runs_the_same_again(self, legseg: Legseg, tmp_path: Path) -> None:
+        """On an empty output the files are those of the first run."""
+        legseg("--participant-label", "01", "--no-merge-stations", "--mem", "1GiB")
+        (log,) = (tmp_path / "out" / "logs").rglob("*.toml")
+        saved = shutil.copy(log, tmp_path / "saved.toml")
+        before = manifest(tmp_path / "out")
+        shutil.rmtree(tmp_path / "out")
+        ended = run_legseg("--config-file", saved)
+        assert ended.code == 0
+        assert manifest(tmp_path / "out") == before
+        (again,) = (tmp_path / "out" / "logs").rglob("*.toml")
+        settings = [tomllib.loads(Path(path).read_text())["settings"] for path in (saved, again)]
+        assert settings[0] == settings[1]
+
+    def test_what_became_of_each_image_stands_beside_the_settings(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        bids = outphase_dataset(tmp_path / "two", 2)
+        (bids / "sub-02/anat/sub-02_acq-outphase_T1w.nii.gz").write_bytes(b"")
+        legseg(bids=bids)
+        rows = {}
+        for path in (tmp_path / "out" / "logs").rglob("*_outcome.tsv"):
+            _, row = path.read_text().splitlines()
+            rows[path.parent.name] = row.split("\t")
+        assert [rows[f"sub-0{n}"][1] for n in (1, 2)] == ["segmented", "failed"]
+        assert [rows[f"sub-0{n}"][-1] for n in (1, 2)] == ["1", "1"]
+
+    def test_the_resource_monitor_has_a_row_for_each_step(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        legseg("--resource-monitor")
+        (table,) = (tmp_path / "out" / "logs").glob("*_resources.tsv")
+        heading, *rows = (line.split("\t") for line in table.read_text().splitlines())
+        assert heading == ["node", "start", "seconds", "cpu_percent", "peak_rss_mib"]
+        steps = [row[0].rpartition(".")[2] for row in rows]
+        assert steps == list(STEPS)
+        assert all(float(row[2]) >= 0 and float(row[4]) > 20 for row in rows)
+
+    def test_a_plugin_file_is_used(self, legseg: Legseg, tmp_path: Path) -> None:
+        path = tmp_path / "plugin.json"
+        path.write_text('{"plugin": "Linear"}')
+        assert legseg("--use-plugin", str(path), "--resource-monitor").code == 0
+        path.write_text('{"plugin": "Linnear"}')
+        ended = legseg("--use-plugin", str(path))
+        assert ended.code == 2
+        assert "did you mean Linear" in ended.lines[-1]
+
+    def test_the_graph_is_drawn(self, legseg: Legseg, tmp_path: Path) -> None:
+        assert legseg("--write-graph").code == 0
+        (drawing,) = (tmp_path / "out" / "logs").glob("*_graph.dot")
+        text = drawing.read_text()
+        assert all(f'[label="{step}"]' in text for step in STEPS)
+
+
+class TestWorkFolder:
+    def test_is_cleaned_of_what_went_well(self, legseg: Legseg, tmp_path: Path) -> None:
+        work = tmp_path / "work"
+        (work / "of somebody else").mkdir(parents=True)
+        legseg("-w", str(work), "--clean-workdir")
+        assert not list(work.rglob("*.npz"))
+        assert (work / "of somebody else").is_dir()
+
+    def test_keeps_what_is_needed_to_find_out_why_it_failed(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        bids = outphase_dataset(tmp_path / "two", 2)
+        (bids / "sub-02/anat/sub-02_acq-outphase_T1w.nii.gz").write_bytes(b"")
+        work = tmp_path / "work"
+        legseg("-w", str(work), "--clean-workdir", bids=bids)
+        left = {path.name for path in work.glob("legseg_wf/sub_*")}
+        assert left == {"sub_02__acq_outphase__T1w_wf"}
+
+
+class TestFilterFile:
+    def run(self, legseg: Legseg, tmp_path: Path, rules: object, *options: str) -> Ended:
+        images = {
+            f"sub-1/ses-{session}/anat/sub-1_ses-{session}_acq-{acq}_T1w": opposed()
+            for session in "ab"
+            for acq in ("outphase", "secondoutphase")
+        }
+        path = tmp_path / "filter.json"
+        path.write_text(json.dumps(rules))
+        bids = write_dataset(tmp_path / "sessions", images)
+        return legseg("--dry-run", "--bids-filter-file", str(path), *options, bids=bids)
+
+    def test_combines_with_the_session_label_as_intersection(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        rules = {"Opposed": {"acquisition": "secondoutphase"}}
+        ended = self.run(legseg, tmp_path, rules, "--session-label", "b")
+        taken = [line for line in ended.lines[1:-1] if "to do" in line]
+        assert len(taken) == 1
+        assert "sub-1_ses-b_acq-secondoutphase_T1w.nii.gz" in taken[0]
+
+    def test_that_leaves_nothing_has_an_exit_code(self, legseg: Legseg, tmp_path: Path) -> None:
+        rules = {"opposed": {"session": "a"}}
+        assert self.run(legseg, tmp_path, rules, "--session-label", "b").code in (18, 66)
+
+    @pytest.mark.parametrize("rules", [{"bold": {}}, {"opposed": {"colour": "red"}}, [1]])
+    def test_with_an_unknown_word_is_refused(
+        self, legseg: Legseg, tmp_path: Path, rules: object
+    ) -> None:
+        assert self.run(legseg, tmp_path, rules).code == 2

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
-from legseg_bids.cli.parser import build_parser, settings_from
-from legseg_bids.errors import LegsegError, NoFilterMatch, UsageError
+import legseg_bids
+from legseg_bids.cli.exit_codes import load_exit_codes
+from legseg_bids.cli.parser import build_parser, parse, settings_from
+from legseg_bids.errors import NoFilterMatch, UnknownLevel, UsageError
 from legseg_bids.settings import GIB, Settings
 
 
@@ -19,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 def settings(folder: Path, *options: str) -> Settings:
     words = [str(folder / "bids"), str(folder / "out"), "participant", *options]
-    return settings_from(build_parser().parse_args(words))
+    return settings_from(parse(words))
 
 
 def test_defaults(folder: Path) -> None:
@@ -58,6 +62,13 @@ def test_defaults(folder: Path) -> None:
         (["--write-probabilities"], "write_probabilities", True),
         (["--stop-on-first-crash"], "stop_on_first_crash", True),
         (["--notrack"], "overwrite", False),
+        (["--no-merge-stations"], "merge_stations", False),
+        (["--merge_stations"], "merge_stations", True),
+        (["--clean-workdir"], "clean_workdir", True),
+        (["--clean_workdir", "--no-clean-workdir"], "clean_workdir", False),
+        (["--write-graph"], "write_graph", True),
+        (["--resource_monitor"], "resource_monitor", True),
+        (["--random-seed", "7"], "random_seed", 7),
     ],
 )
 def test_options(folder: Path, options: list[str], field: str, expected: object) -> None:
@@ -67,9 +78,26 @@ def test_options(folder: Path, options: list[str], field: str, expected: object)
 def test_relative_paths_become_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     words = ["bids", "out", "participant", "-w", "work", "--models", "models"]
-    made = settings_from(build_parser().parse_args(words))
+    words += ["--bids-filter-file", "filter.json", "--use-plugin", "plugin.json"]
+    (folder / "plugin.json").write_text('{"plugin": "Linear"}')
+    made = settings_from(parse(words))
     found = [made.bids_dir, made.output_dir, made.work_dir, made.models_dir]
-    assert found == [folder / name for name in ("bids", "out", "work", "models")]
+    found += [made.filter_file, made.plugin_file]
+    names = ("bids", "out", "work", "models", "filter.json", "plugin.json")
+    assert found == [folder / name for name in names]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--nprocs", "2", "{bids}", "{out}", "participant"],
+        ["{bids}", "--nprocs", "2", "{out}", "participant"],
+        ["{bids}", "{out}", "--nprocs", "2", "participant"],
+    ],
+)
+def test_options_may_stand_anywhere(folder: Path, words: list[str]) -> None:
+    words = [word.format(bids=folder / "bids", out=folder / "out") for word in words]
+    assert settings_from(parse([*words, "--omp-nthreads", "1"])).nprocs == 2
 
 
 def test_labels_from_a_text_file(folder: Path) -> None:
@@ -90,35 +118,100 @@ def test_excluding_everybody(folder: Path) -> None:
 
 def test_group_needs_no_input(folder: Path) -> None:
     words = [str(folder / "nowhere"), str(folder / "out"), "group"]
-    assert settings_from(build_parser().parse_args(words)).output_dir == folder / "out"
+    assert settings_from(parse(words)).output_dir == folder / "out"
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ["bids", "out"],
-        ["bids", "out", "study"],
         ["bids", "out", "participant", "--nprocs", "0"],
         ["bids", "out", "participant", "--nprocs", "two"],
         ["bids", "out", "participant", "--device", "gpu"],
         ["bids", "out", "participant", "--engine", "tensorflow"],
         ["bids", "out", "participant", "--mem", "1GB", "--mem-gb", "1"],
         ["bids", "out", "participant", "--particip", "01"],
+        ["bids", "out", "participant", "--random-seed", "x"],
+        ["bids", "out", "participant", "--config-file"],
     ],
 )
 def test_words_that_cannot_be_parsed_end_with_2(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(words)
+        parse(words)
     assert stop.value.code == 2
     assert "usage: legseg" in capsys.readouterr().err
 
 
-def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        build_parser().parse_args(["--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    codes = {cls.exit_code for cls in LegsegError.__subclasses__()} | {0}
-    assert all(f"\n  {code} " in text for code in codes)
+def test_an_unknown_level_has_a_code_of_its_own(folder: Path) -> None:
+    with pytest.raises(UnknownLevel, match="expected participant or group") as trouble:
+        parse(["bids", "out", "study"])
+    assert trouble.value.exit_code == 17
+
+
+def test_nothing_that_computes_labels_draws_random_numbers() -> None:
+    """Why ``--random-seed`` is only recorded."""
+    package = Path(legseg_bids.__file__).parent
+    rooms = ("imaging", "segment", "measure", "interfaces", "workflows", "bids", "report")
+    chance = {"random", "default_rng", "manual_seed", "shuffle"}
+    for path in sorted(path for room in rooms for path in (package / room).rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        imported = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
+        assert not chance & (named | imported), path
+
+
+class TestPluginFile:
+    def made(self, folder: Path, args: str, *options: str) -> Settings:
+        (folder / "plugin.json").write_text(f'{{"plugin": "MultiProc", "plugin_args": {args}}}')
+        return settings(folder, "--use-plugin", str(folder / "plugin.json"), *options)
+
+    def test_processors_and_memory_are_those_of_the_file(self, folder: Path) -> None:
+        made = self.made(folder, '{"n_procs": 6, "memory_gb": 9}', "--omp-nthreads", "2")
+        assert (made.nprocs, made.omp_nthreads, made.memory) == (3, 2, 3 * GIB)
+
+    def test_the_command_line_goes_first(self, folder: Path) -> None:
+        options = ["--nprocs", "2", "--omp-nthreads", "1", "--mem", "4GiB"]
+        made = self.made(folder, '{"n_procs": 6, "memory_gb": 9}', *options)
+        assert (made.nprocs, made.memory) == (2, 2 * GIB)
+
+    @pytest.mark.parametrize("args", ['{"n_procs": "many"}', '{"memory_gb": 0}'])
+    def test_values_that_make_no_sense(self, folder: Path, args: str) -> None:
+        with pytest.raises(UsageError, match="expected a number of at least 1"):
+            self.made(folder, args)
+
+
+def help_of() -> str:
+    return build_parser().format_help()
+
+
+def test_help_lists_every_exit_code() -> None:
+    for row in load_exit_codes():
+        assert re.search(rf"^  {row.code:d} +{re.escape(row.meaning)}$", help_of(), re.M)
+
+
+def test_help_shows_each_option_in_one_spelling_and_explains_it() -> None:
+    text = help_of()
+    for action in build_parser()._actions:
+        assert action.help
+        names = [name for name in action.option_strings if name.startswith("--")]
+        assert not names or any(name in text for name in names)
+    assert "--skip_bids" not in text
+    assert "--no-overwrite" not in text
+    assert "--no-merge-stations" in text
+
+
+def test_every_option_can_be_spelt_both_ways() -> None:
+    known = {name for action in build_parser()._actions for name in action.option_strings}
+    for name in known:
+        if name.startswith("--") and not name.startswith("--no-"):
+            assert "--" + name[2:].replace("-", "_") in known
+
+
+def test_every_option_stands_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+    for action in build_parser()._actions:
+        for name in action.option_strings:
+            if "_" not in name and not name.startswith("--no-"):
+                assert f"`{name}" in text, name

@@ -16,7 +16,8 @@ from legseg_bids.errors import ImageError
 from legseg_bids.imaging.dixon import choose_opposed_echo
 from legseg_bids.imaging.orientation import from_canonical
 from legseg_bids.interfaces.exchange import load_prepared
-from legseg_bids.interfaces.prepare import PrepareImage, compose, prepare
+from legseg_bids.interfaces.prepare import compose, prepare
+from legseg_bids.interfaces.tolerant import TryToPrepare
 
 
 def read(data: np.ndarray, shift: float = 0.0) -> Read:
@@ -102,10 +103,7 @@ class TestCompose:
 def test_interface_hands_over_what_the_function_gives(
     water_fat_station: Station, tmp_path: Path
 ) -> None:
-    interface = PrepareImage(
-        station=water_fat_station.as_dict(),
-        in_files=[str(path) for path in water_fat_station.files.values()],
-    )
+    interface = TryToPrepare(station=water_fat_station.as_dict())
     handed = load_prepared(Path(interface.run(cwd=str(tmp_path)).outputs.prepared))
     expected = prepare(water_fat_station)
     np.testing.assert_array_equal(handed.volume.data, expected.volume.data)
@@ -116,3 +114,97 @@ def test_interface_hands_over_what_the_function_gives(
     assert [limb.box for limb in handed.limbs] == [limb.box for limb in expected.limbs]
     for got, wanted in zip(handed.limbs, expected.limbs, strict=True):
         np.testing.assert_array_equal(got.mask, wanted.mask)
+
+
+# ------------------------------------------------------------------ complex and 4-D files
+
+TIMES = {"EchoTime": [2.3, 3.45], "MagneticFieldStrength": 3}
+
+
+def first_station(root: Path) -> Station:
+    return discover(index(root), choose_opposed_echo).stations[0]
+
+
+def signal_of(station: Station) -> np.ndarray:
+    """What is segmented, in the axes of the file."""
+    prepared = prepare(station)
+    return from_canonical(prepared.volume.data, prepared.orientation)
+
+
+def complex_legs() -> tuple[np.ndarray, np.ndarray]:
+    """Magnitude of the phantom, and a phase that winds through the image."""
+    magnitude = opposed().data
+    x, y, _ = np.indices(magnitude.shape)
+    return magnitude, 0.2 * x + 0.1 * y
+
+
+def test_real_and_imaginary_give_the_magnitude(tmp_path: Path) -> None:
+    magnitude, phase = complex_legs()
+    parts = {"real": magnitude * np.cos(phase), "imag": magnitude * np.sin(phase)}
+    root = write_dataset(
+        tmp_path,
+        {
+            f"sub-01/anat/sub-01_acq-out_part-{part}_T1w": Image(data.astype(np.float32))
+            for part, data in parts.items()
+        },
+    )
+    station = first_station(root)
+    assert set(station.files) == {"real", "imaginary"}
+    np.testing.assert_allclose(signal_of(station), magnitude, rtol=1e-4, atol=1e-2)
+
+
+def test_magnitude_and_phase_give_the_magnitude(tmp_path: Path) -> None:
+    magnitude, phase = complex_legs()
+    root = write_dataset(
+        tmp_path,
+        {
+            f"sub-01/anat/sub-01_acq-out_part-{part}_T1w": Image(data.astype(np.float32))
+            for part, data in {"mag": magnitude, "phase": phase}.items()
+        },
+    )
+    np.testing.assert_allclose(signal_of(first_station(root)), magnitude, rtol=1e-5)
+
+
+def test_one_echo_of_a_4d_file(tmp_path: Path) -> None:
+    magnitude, _ = complex_legs()
+    stacked = np.stack([magnitude * 2 + 7, magnitude], axis=-1)
+    image = Image(stacked, metadata=TIMES)
+    root = write_dataset(tmp_path, {"sub-01/mr-anat/sub-01_MEGRE": image})
+    np.testing.assert_allclose(signal_of(first_station(root)), magnitude, rtol=1e-5)
+
+
+def test_one_echo_of_4d_real_and_imaginary_files(tmp_path: Path) -> None:
+    magnitude, phase = complex_legs()
+    parts = {"real": np.cos(phase), "imag": np.sin(phase)}
+    root = write_dataset(
+        tmp_path,
+        {
+            f"sub-01/mr-anat/sub-01_part-{part}_MEGRE": Image(
+                np.stack([5 * wave, magnitude * wave], axis=-1).astype(np.float32), metadata=TIMES
+            )
+            for part, wave in parts.items()
+        },
+    )
+    np.testing.assert_allclose(signal_of(first_station(root)), magnitude, rtol=1e-4, atol=1e-2)
+
+
+def test_parts_without_a_sign_are_refused() -> None:
+    magnitude, phase = complex_legs()
+    images = {"real": read(magnitude), "imaginary": read(np.abs(phase) + magnitude)}
+    with pytest.raises(ImageError, match="no negative values"):
+        compose(images)
+
+
+def test_parts_on_different_grids_are_refused() -> None:
+    magnitude, _ = complex_legs()
+    with pytest.raises(ImageError, match="same grid"):
+        compose({"real": read(-magnitude), "imaginary": read(magnitude, shift=1.0)})
+
+
+def test_complex_parts_with_companions_have_a_fat_fraction() -> None:
+    magnitude, _ = complex_legs()
+    water, fat = legs()
+    images = {"real": read(-magnitude), "imaginary": read(0 * magnitude), "water": read(water)}
+    volume, fraction, _ = compose({**images, "fat": read(fat)})
+    np.testing.assert_allclose(volume.data, magnitude, rtol=1e-5)
+    np.testing.assert_allclose(fraction, fat / (water + fat), rtol=1e-5)

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from tiny_models import BRIGHT, MEDIUM
 
+from legseg_bids.bids.description import write_dataset_files
 from legseg_bids.bids.stations import Station
+from legseg_bids.interfaces.classify import ClassifySlices
 from legseg_bids.interfaces.draw import DrawOverlay
 from legseg_bids.interfaces.exchange import (
     Prepared,
@@ -24,8 +26,8 @@ from legseg_bids.interfaces.exchange import (
 from legseg_bids.interfaces.locate import LocateLimbs
 from legseg_bids.interfaces.measure import MeasureMuscles
 from legseg_bids.interfaces.merge import MergeLabels
-from legseg_bids.interfaces.prepare import PrepareImage
 from legseg_bids.interfaces.segment import SegmentRegions
+from legseg_bids.interfaces.tolerant import TryToPrepare
 from legseg_bids.interfaces.write import WriteDerivatives
 from legseg_bids.segment.pipeline import segment_station
 from legseg_bids.settings import GIB, Settings
@@ -37,6 +39,7 @@ Files = dict[str, str]
 def run(tmp_path: Path, tiny_models: Path) -> Any:
     """Run an interface in its own folder, and return its outputs."""
     engine = {"models_dir": str(tiny_models), "config_hash": "abc"}
+    write_dataset_files(tmp_path / "out", None)
 
     def call(interface: type, **inputs: Any) -> Any:
         folder = tmp_path / "work" / interface.__name__
@@ -50,11 +53,11 @@ def run(tmp_path: Path, tiny_models: Path) -> Any:
 
 def steps(run: Any, station: Station, keep_probabilities: bool = False) -> Files:
     """All steps up to the table; the files that they handed over."""
-    files = [str(path) for path in station.files.values()]
-    made: Files = {
-        "prepared": run(PrepareImage, station=station.as_dict(), in_files=files).prepared
-    }
-    made["location"] = run(LocateLimbs, **made).location
+    plain = station.as_dict()
+    made: Files = {"prepared": run(TryToPrepare, station=plain).prepared}
+    view = run(ClassifySlices, station=plain, **made).view
+    located = run(LocateLimbs, station=plain, views=[view])
+    made["location"] = located.location
     segment = run(SegmentRegions, **made, keep_probabilities=keep_probabilities, memory=GIB)
     made |= {"candidates": segment.candidates, "networks": segment.networks}
     if keep_probabilities:
@@ -63,6 +66,7 @@ def steps(run: Any, station: Station, keep_probabilities: bool = False) -> Files
     made["labels"] = run(MergeLabels, **pair).labels
     pair = {key: made[key] for key in ("prepared", "labels")}
     made["measures"] = run(MeasureMuscles, **pair).measures
+    made["neighbours"] = located.neighbours
     return made
 
 

@@ -116,3 +116,28 @@ def test_bad_input(
 ) -> None:
     with pytest.raises(error, match=message):
         measure(labels, SPACING, fat_fraction=fat)
+
+
+def test_what_a_gap_between_stations_cuts_is_told() -> None:
+    labels = np.zeros((4, 4, 12), np.uint8)
+    labels[0, 0, 3:6] = 61  # ends at the gap
+    labels[1, 1, 8:10] = 63  # begins beyond it
+    labels[2, 2, 2:4] = 62  # far from it
+    labels[3, 3, 0:6] = 64  # cut at the end of the stack, too
+    seen = np.ones(12, bool)
+    seen[6:8] = False
+    rows = {row.index: row for row in measure(labels, (1.0, 1.0, 5.0), seen=seen)}
+    assert {index: row.truncated for index, row in rows.items()} == {
+        61: "gap",
+        63: "gap",
+        62: "none",
+        64: "distal",
+    }
+    assert rows[61].touches_edge
+    assert measure(labels, (1.0, 1.0, 5.0))[0].truncated == "none"
+
+
+def test_the_volume_of_a_voxel_of_a_skewed_grid_may_be_given() -> None:
+    labels = labels_with(61, np.s_[2:6, 3:8, 2:5])
+    (row,) = measure(labels, SPACING, voxel_volume=10.0)
+    assert row.volume == pytest.approx(4 * 5 * 3 * 10.0 / 1000)

@@ -105,3 +105,15 @@ def test_window_ignores_background_and_outliers() -> None:
     image[20, 20, 0] = 1e9
     assert window(image)[15, 15, 0] == 255
     assert window(np.zeros((2, 2, 2))).max() == 0
+
+
+@pytest.mark.parametrize(
+    "title", ["a\nb\nc\nd", "\x1b[2J", "\u202eabc", "\udcff", "中文 é", "x" * 500]
+)
+def test_any_title_is_one_line_above_the_tiles(title: str) -> None:
+    image, labels = station()
+    plain = compose(image, labels, SPACING, "sub-01", slices=2)
+    picture = compose(image, labels, SPACING, title, slices=2)
+    assert picture.size == plain.size
+    below = (0, 22, *plain.size)
+    assert np.array_equal(np.asarray(picture.crop(below)), np.asarray(plain.crop(below)))

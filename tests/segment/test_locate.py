@@ -9,7 +9,8 @@ from legseg_bids.anatomy.regions import Part, Region, Side
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.volume import Volume
-from legseg_bids.segment.locate import BATCH, Location, locate, regions_in_view
+from legseg_bids.segment.classify import BATCH
+from legseg_bids.segment.locate import Location, locate, regions_in_view
 from legseg_bids.segment.models import LocatorSpec
 
 SPEC = LocatorSpec(size=16, pixel_mm=4.0)

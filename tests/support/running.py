@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
-from legseg_bids.cli.main import main
+from legseg_bids.cli.main import Stop, main
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Ended:
 Legseg = Callable[..., Ended]
 
 
-def run_legseg(*words: object) -> Ended:
-    """Run ``legseg`` with these words."""
+def run_legseg(*words: object, stop: Stop | None = None) -> Ended:
+    """Run ``legseg`` with these words; ``stop`` tells it to end."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = main([str(word) for word in words])
+        code = main([str(word) for word in words], stop)
     return Ended(code, out.getvalue().splitlines(), err.getvalue())

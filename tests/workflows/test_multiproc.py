@@ -9,9 +9,10 @@ import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline.engine import Node, Workflow
 
+from legseg_bids.workflows.causes import crash_reason
 from legseg_bids.workflows.multiproc import ResilientMultiProc
 from legseg_bids.workflows.nipype_settings import configure_nipype
-from legseg_bids.workflows.outcomes import KILLED, crash_reason, find_crash
+from legseg_bids.workflows.outcomes import find_crash
 
 ARGUMENTS = {"n_procs": 1, "memory_gb": 4.0, "mp_context": "forkserver", "verbosity": 0}
 
@@ -73,4 +74,4 @@ def test_a_killed_worker_neither_hangs_the_run_nor_takes_the_others_with_it(
     assert run(tmp_path, {"a": "die", "b": "write", "c": "write"}) == ["b1", "b2", "c1", "c2"]
     crash = find_crash(tmp_path / "crashes", "a_wf")
     assert crash is not None
-    assert crash_reason(crash.read_text()) == KILLED
+    assert "was killed" in crash_reason(crash.read_text())

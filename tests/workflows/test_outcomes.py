@@ -5,51 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from legseg_bids.workflows.outcomes import KILLED, Outcome, Status, crash_reason, find_crash
-
-CRASH = """\
-Node: legseg_wf.sub_01_wf.prepare
-Working directory: /w/prepare
-
-Node inputs:
-in_files = ['a.nii.gz']
-Traceback (most recent call last):
-  File "linear.py", line 47, in run
-    node.run(updatehash=updatehash)
-nipype.pipeline.engine.nodes.NodeExecutionError: Exception raised while executing Node prepare.
-
-Traceback:
-\tTraceback (most recent call last):
-\t  File "core.py", line 401, in run
-\t    outputs = self.aggregate_outputs(runtime)
-\t{}
-
-"""
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        (
-            "legseg_bids.errors.ImageError: a.nii.gz is empty; get it again",
-            "a.nii.gz is empty; get it again",
-        ),
-        ("ValueError: x: y", "ValueError: x: y"),
-        ("numpy.exceptions.AxisError: axis 3", "AxisError: axis 3"),
-        ("KeyError", "KeyError"),
-        ("concurrent.futures.process.BrokenProcessPool: A process was terminated", KILLED),
-        (
-            "OSError: [Errno 28] No space left on device",
-            "the disk is full; make room for the output and work folders",
-        ),
-    ],
+from legseg_bids.errors import ExitCode
+from legseg_bids.workflows.outcomes import (
+    Outcome,
+    Status,
+    exit_code,
+    find_crash,
+    log_outcomes,
+    summary,
 )
-def test_reason_of_a_crash(line: str, expected: str) -> None:
-    assert crash_reason(CRASH.format(line)) == expected
-
-
-def test_crash_without_exception_still_has_a_reason() -> None:
-    assert crash_reason("") == "stopped without a reason"
 
 
 def crash_file(folder: Path, name: str, node: str, age: int = 0) -> Path:
@@ -79,3 +43,77 @@ def test_an_outcome_is_one_line() -> None:
     line = str(Outcome("sub-01/anat/sub-01_T1w.nii.gz", Status.FAILED, "it is empty"))
     assert line == "FAILED: sub-01/anat/sub-01_T1w.nii.gz: it is empty"
     assert str(Outcome("a", Status.DONE)) == "DONE ALREADY: a"
+
+
+def test_a_hostile_file_name_cannot_forge_a_line() -> None:
+    name = "sub-01_\nSEGMENTED: sub-02\x1b[2J\u2028_T1w.nii.gz"
+    text = str(Outcome(name, Status.FAILED, f"{name} is empty", (f"look at {name}",)))
+    assert text.splitlines()[0].startswith("FAILED: sub-01_\\nSEGMENTED: sub-02\\x1b[2J")
+    assert len(text.splitlines()) == 2
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        ([], ExitCode.OK),
+        ([Status.SEGMENTED, Status.MERGED, Status.DONE, Status.SKIPPED], ExitCode.OK),
+        ([Status.PLANNED], ExitCode.OK),
+        ([Status.SEGMENTED, Status.ELSEWHERE], ExitCode.BUSY),
+        ([Status.ELSEWHERE, Status.FAILED], ExitCode.FAILED),
+    ],
+)
+def test_exit_code(statuses: list[Status], code: ExitCode) -> None:
+    assert exit_code(Outcome("a", status) for status in statuses) is code
+
+
+def test_every_status_is_decided_upon() -> None:
+    bad = {Status.FAILED: ExitCode.FAILED, Status.ELSEWHERE: ExitCode.BUSY}
+    for status in Status:
+        assert exit_code([Outcome("a", status)]) is bad.get(status, ExitCode.OK)
+
+
+def test_summary_counts_each_kind_in_a_fixed_order() -> None:
+    statuses = [Status.FAILED, *Status, Status.SEGMENTED]
+    assert summary(Outcome("a", status) for status in statuses) == (
+        "2 segmented, 1 merged, 1 skipped because done, 1 would be segmented, "
+        "1 skipped because unusable, 1 left to another run, 2 failed"
+    )
+    assert summary([]) == "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("image", "subject"),
+    [
+        ("sub-01/anat/sub-01_T1w.nii.gz", "01"),
+        ("sub-01_acq-water_T1w.nii.gz, sub-01_x.nii", "01"),
+        ("sub-01 ses-a: 2 stations merged", "01"),
+        ("sub-01: 2 stations merged", "01"),
+        ("sub-01", "01"),
+        ("README", ""),
+    ],
+)
+def test_the_participant_of_an_image(image: str, subject: str) -> None:
+    assert Outcome(image, Status.DONE).subject == subject
+
+
+def test_outcomes_are_logged_for_each_participant(tmp_path: Path) -> None:
+    outcomes = [
+        Outcome("sub-01/anat/a\tb.nii", Status.SEGMENTED, "x", ("look\nhere",)),
+        Outcome("sub-02/anat/b.nii", Status.FAILED, "empty"),
+        Outcome("sub-03/anat/c.nii", Status.DONE),
+    ]
+    said: list[str] = []
+    log_outcomes(tmp_path, "run", outcomes, ["01", "02"], said.append)
+    tables = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.tsv"))
+    assert tables == ["logs/sub-01/run_outcome.tsv", "logs/sub-02/run_outcome.tsv"]
+    row = (tmp_path / tables[0]).read_text().splitlines()[1]
+    assert row.split("\t") == ["sub-01/anat/a\\tb.nii", "segmented", "x", "look\\nhere", "1"]
+    assert said == []
+
+
+def test_a_log_that_cannot_be_written_is_worth_a_line(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("not a folder")
+    said: list[str] = []
+    log_outcomes(tmp_path, "run", [Outcome("sub-1", Status.DONE)], ["1"], said.append)
+    assert "cannot be written" in said[0]

@@ -7,6 +7,7 @@ import pytest
 
 from legseg_bids.bids.dataset import index
 from legseg_bids.bids.discover import discover
+from legseg_bids.bids.sets import StationSet
 from legseg_bids.bids.stations import Station
 from legseg_bids.imaging.dixon import choose_opposed_echo
 from legseg_bids.settings import GIB, Settings
@@ -99,10 +100,47 @@ def test_crash_files_go_to_the_log_folder_of_the_participant(
 def test_stations_are_independent(
     station: Station, settings: Settings, networks: Networks, tmp_path: Path
 ) -> None:
-    other = replace(
-        station, source=station.source.with_name("sub-01_acq-outphase_chunk-2_T1w.nii")
-    )
-    graph = init_legseg_wf([station, other], settings, networks, tmp_path)._create_flat_graph()
+    other = moved_to_chunk_2(station)
+    sets = [StationSet((station,)), StationSet((other,))]
+    graph = init_legseg_wf(sets, settings, networks, tmp_path)._create_flat_graph()
     assert len(graph) == 2 * len(STEPS)
     assert all(a._hierarchy == b._hierarchy for a, b in graph.edges)
     assert station_name(station) != station_name(other)
+
+
+def test_stations_of_a_set_meet_where_they_are_located(
+    station: Station, settings: Settings, networks: Networks, tmp_path: Path
+) -> None:
+    other = moved_to_chunk_2(station)
+    members = StationSet((station, other))
+    graph = init_legseg_wf([members], settings, networks, tmp_path)._create_flat_graph()
+    assert len(graph) == 2 * len(STEPS) + 1
+    (gather,) = (node for node in graph if node.name == "gather")
+    assert [node.name for node in graph.predecessors(gather)] == ["classify"] * 2
+    assert [node.name for node in graph.successors(gather)] == ["locate"] * 2
+    owners = {
+        name: {n for n in graph if name in n.fullname}
+        for name in map(station_name, members.stations)
+    }
+    first, second = owners.values()
+    assert not [(a, b) for a, b in graph.edges if a in first and b in second]
+    assert len(first) == len(second) == len(STEPS)
+
+
+def test_a_station_that_is_done_is_only_looked_at(
+    station: Station, settings: Settings, networks: Networks, tmp_path: Path
+) -> None:
+    other = moved_to_chunk_2(station)
+    members = [StationSet((station, other))]
+    todo = {other.output_name}
+    graph = init_legseg_wf(members, settings, networks, tmp_path, todo=todo)._create_flat_graph()
+    done = [node.name for node in graph if node._hierarchy.endswith(station_name(station))]
+    assert sorted(done) == ["classify", "prepare"]
+    assert len(graph) == len(STEPS) + 3
+    nothing = init_legseg_wf(members, settings, networks, tmp_path, todo=())
+    assert len(nothing._create_flat_graph()) == 0
+
+
+def moved_to_chunk_2(station: Station) -> Station:
+    source = station.source.with_name("sub-01_acq-outphase_chunk-2_T1w.nii")
+    return replace(station, source=source, output_name="")

@@ -1,0 +1,103 @@
+"""What surrounds the graphs of a run: locks, tables, drawings, tidying."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from skeleton import tree
+from stations import chunk, two_stations
+
+from legseg_bids.settings import Settings
+from legseg_bids.workflows.locks import claim
+from legseg_bids.workflows.outcomes import Outcome, Status
+from legseg_bids.workflows.run import run_participants
+
+Lines = list[str]
+
+
+@pytest.fixture
+def two(settings: Settings, tmp_path: Path) -> Settings:
+    """One participant with two stations."""
+    return replace(settings, bids_dir=two_stations(tmp_path / "two"))
+
+
+def run(settings: Settings, lines: Lines | None = None) -> tuple[Outcome, ...]:
+    return run_participants(settings, (lines if lines is not None else []).append)
+
+
+def statuses(outcomes: tuple[Outcome, ...]) -> list[Status]:
+    return [outcome.status for outcome in outcomes]
+
+
+def test_a_participant_that_another_run_is_at_work_on_is_left_to_it(two: Settings) -> None:
+    with claim(two.output_dir, ["01"]):
+        outcomes = run(two)
+    assert statuses(outcomes) == [Status.ELSEWHERE] * 2
+    assert "run again when it has ended" in outcomes[0].message
+    assert not list(two.output_dir.rglob("*.nii.gz"))
+    assert statuses(run(two)) == [Status.SEGMENTED, Status.SEGMENTED, Status.MERGED]
+    assert not list(two.output_dir.rglob(".lock"))
+
+
+def test_what_another_run_finished_meanwhile_is_not_done_again(
+    two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run ends between our first look and our claim."""
+    from legseg_bids.workflows import run as module
+
+    real, lines = module.prepare_output, []
+
+    def prepare_output(folder: Path) -> None:
+        monkeypatch.setattr(module, "prepare_output", real)
+        run(two)
+        real(folder)
+
+    monkeypatch.setattr(module, "prepare_output", prepare_output)
+    assert statuses(run(two, lines)) == [Status.DONE] * 3
+    assert not any("segmenting" in line for line in lines)
+
+
+def test_drawing_and_table_of_costs(two: Settings) -> None:
+    run(replace(two, write_graph=True, resource_monitor=True))
+    logs = two.output_dir / "logs"
+    (drawing,) = logs.glob("*_graph.dot")
+    assert "gather" in drawing.read_text()
+    (table,) = logs.glob("*_resources.tsv")
+    nodes = [line.split("\t")[0].rpartition(".")[2] for line in table.read_text().splitlines()[1:]]
+    assert nodes.count("segment") == 2
+    assert nodes.count("join") == 1
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_the_work_folder_is_kept_unless_it_shall_be_clean(two: Settings, clean: bool) -> None:
+    run(replace(two, clean_workdir=clean))
+    assert two.work_dir is not None
+    left = [name for name in tree(two.work_dir) if name.endswith("prepared.npz")]
+    assert len(left) == (0 if clean else 2)
+
+
+def test_a_clean_work_folder_keeps_what_failed(two: Settings) -> None:
+    (two.bids_dir / f"{chunk(2)}.nii.gz").write_bytes(b"damaged")
+    outcomes = run(replace(two, clean_workdir=True))
+    assert statuses(outcomes) == [Status.SEGMENTED, Status.FAILED]
+    assert two.work_dir is not None
+    left = tree(two.work_dir)
+    assert not any(name.endswith("prepared.npz") for name in left)
+    assert any("chunk_2" in name and "locate" in name for name in left)
+    assert not any(name.endswith("problem.json") for name in left)
+
+
+def test_an_output_that_vanishes_is_noticed(
+    two: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from legseg_bids.errors import OutputError
+    from legseg_bids.workflows import run as module
+
+    def leave(output: Path, bids: Path) -> None:
+        """Write nothing, as if the mount had gone away."""
+
+    monkeypatch.setattr(module, "write_dataset_files", leave)
+    with pytest.raises(OutputError, match="no longer what it was"):
+        run(two)
