@@ -11,16 +11,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePath
+from typing import Any
 
 from legseg_bids.bids.entities import load_entities
 from legseg_bids.bids.queries import load_queries
 from legseg_bids.bids.spellings import Spelling, read_spelling
 from legseg_bids.errors import UsageError
-
-if TYPE_CHECKING:
-    from legseg_bids.bids.dataset import Dataset
 
 EVERY = "all"
 ANY = "*"
@@ -92,18 +89,18 @@ def read_filters(path: Path) -> Filters:
     return Filters(rules)
 
 
-def filter_counts(dataset: Dataset, filters: Filters) -> list[str]:
+def filter_counts(images: Iterable[PurePath], filters: Filters) -> list[str]:
     """One line for each query: how many images it may take.
 
     Parameters
     ----------
-    dataset : Dataset
-        Indexed with the same filters.
+    images : iterable of PurePath
+        Relative to their dataset, indexed with the same filters.
     filters : Filters
         From `read_filters`.
     """
     table = load_queries()
-    spelt = [read_spelling(path.relative_to(dataset.root), table) for path in dataset.images]
+    spelt = [read_spelling(path, table) for path in images]
     known = [spelling for spelling in spelt if spelling is not None]
     return [
         f"filter: query {query} may take "

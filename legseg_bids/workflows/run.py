@@ -147,8 +147,10 @@ def find_stations(settings: Settings, say: Say) -> Discovery:
             verdict = pool.submit(require_valid, settings.bids_dir, settings.participants)
             preload()
             verdict.result()
-    for line in filter_counts(dataset, filters) if filters else ():
-        say(line)
+    if filters:
+        images = [path.relative_to(dataset.root) for path in dataset.images]
+        for line in filter_counts(images, filters):
+            say(line)
     discovery = discover(dataset, choose_opposed_echo, filters)
     for station in discovery.stations:
         say(f"sub-{station.subject}: {station.reason}")
