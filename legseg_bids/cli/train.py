@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -18,7 +19,15 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--atlas", type=Path, required=True, help="folder with the label maps")
     out.add_argument("--cache", type=Path, required=True, help="folder for the prepared maps")
     out.add_argument("--run", type=Path, required=True, help="folder for checkpoint and log")
-    out.add_argument("--minutes", type=float, default=60.0, help="training time in all")
+    out.add_argument("--minutes", type=float, default=60.0, help="length of the schedule")
+    out.add_argument(
+        "--from",
+        dest="begin",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="refine the weights of another run's checkpoint.pt with a schedule of its own",
+    )
+    out.add_argument("--learning-rate", type=float, help="highest one; the recipe's by default")
     out.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     out.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
     return out
@@ -31,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from legseg_bids.errors import LegsegError
     from legseg_bids.synth.atlas import load_anatomy
+    from legseg_bids.synth.register import with_people
     from legseg_bids.train.loop import train
     from legseg_bids.train.recipe import load_recipe
 
@@ -38,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         recipe = load_recipe(options.recipe)
+        if options.learning_rate:
+            recipe = replace(recipe, learning_rate=options.learning_rate)
         maps = [load_anatomy(options.atlas, name, options.cache) for name in recipe.anatomies]
-        train(recipe, maps, options.run, options.minutes, options.device)
+        if recipe.people:
+            maps = with_people(maps, options.atlas / recipe.people, options.cache)
+        train(recipe, maps, options.run, options.minutes, options.device, begin=options.begin)
     except (LegsegError, ValueError) as error:
         print(f"legseg-train: {error}", file=sys.stderr)
         return 1

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +20,9 @@ from scipy import ndimage
 
 from legseg_bids.anatomy.labels import load_labels
 from legseg_bids.errors import ImageError
+
+if TYPE_CHECKING:
+    from legseg_bids.synth.people import People
 
 #: Codes of structures that the label scheme does not name.
 CARTILAGE, LIGAMENT = 200, 201
@@ -71,6 +75,8 @@ class Anatomy:
         Whether the map knows the body's own outline.
     has_lower_leg : bool
         Whether it is complete below the knee.
+    people : People, optional
+        Shapes of other people that it can be given.
     """
 
     name: str
@@ -80,6 +86,13 @@ class Anatomy:
     centre: dict[str, np.ndarray]
     has_skin: bool
     has_lower_leg: bool
+    people: People | None = None
+
+    def of_people(self, held_out: tuple[str, ...], only: bool = False) -> Anatomy:
+        """Without the people whose names start with one of these, or with ``only`` them."""
+        if self.people is None:
+            return self
+        return replace(self, people=self.people.without(held_out, only))
 
 
 def code_table(scheme: str) -> np.ndarray:

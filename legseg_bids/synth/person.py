@@ -11,10 +11,11 @@ from torch import Tensor
 
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.synth.atlas import CARTILAGE, Anatomy
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.physics import Body, blur, draw_body, dress, water_and_fat
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.sample import FINE, SUBCUTANEOUS
-from legseg_bids.synth.shape import Draw, Grid, look_up
+from legseg_bids.synth.shape import Grid, look_up
 from legseg_bids.synth.slices import Legs, draw_legs
 
 #: Grey value of healthy muscle in the images that are written.

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from legseg_bids.anatomy.labels import load_labels
 from legseg_bids.synth.atlas import CARTILAGE, LIGAMENT
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.shape import Draw, Fields
+from legseg_bids.synth.shape import Fields
 
 
 def tissue_table(tissue: str) -> Tensor:
@@ -27,8 +28,8 @@ class Body:
     """How one person is built; drawn once, applied on any grid.
 
     ``growth`` and ``atrophy`` are mm per code (256,); ``skin`` is the depth of the skin over
-    the compartment (mm) with relative variation ``skin_knots``; ``own_skin`` keeps the outline
-    that the map itself has.
+    the compartment (mm) with relative variation ``skin_knots``, over the muscles' own relief or
+    ``rounded``; ``own_skin`` keeps the outline that the map itself has.
     """
 
     growth: Tensor
@@ -36,6 +37,7 @@ class Body:
     skin: float
     skin_knots: Tensor
     own_skin: bool
+    rounded: bool = False
 
 
 def draw_body(draw: Draw, r: Ranges, has_skin: bool) -> Body:
@@ -43,14 +45,15 @@ def draw_body(draw: Draw, r: Ranges, has_skin: bool) -> Body:
     growth = draw.uniform(*r.growth) * (0.6 + 0.4 * draw.rand(256))
     atrophy = torch.zeros(256)
     if draw.chance(r.atrophy_probability):
-        chosen = (draw.rand(256) < 0.5).float()
-        atrophy = draw.uniform(*r.atrophy) * draw.rand(256) * chosen
+        chosen = draw.rand(256) < draw.uniform(*r.atrophy_share)
+        atrophy = draw.uniform(*r.atrophy) * draw.rand(256).sqrt() * chosen
     return Body(
         growth=growth,
         atrophy=atrophy,
         skin=draw.log_uniform(*r.skin_depth),
         skin_knots=draw.normals(1, 1, 3, 4, 4) * 0.25,
         own_skin=has_skin and draw.chance(r.own_skin_probability),
+        rounded=draw.chance(r.rounded_probability),
     )
 
 
@@ -72,10 +75,21 @@ def dress(fields: Fields, body: Body) -> tuple[Tensor, Tensor]:
     knots = torch.nn.functional.interpolate(
         body.skin_knots, fields.label.shape, mode="trilinear", align_corners=False
     )
-    depth = body.skin * (1 + knots[0, 0]).clamp(0.4, 2.0) - fields.compartment
+    thickness = body.skin * (1 + knots[0, 0]).clamp(0.4, 2.0)
+    depth = thickness - fields.compartment
+    if body.rounded:
+        depth = thickness - _rounded(fields.compartment)
+        depth = torch.where(fields.compartment < 1.0, depth.clamp_min(2.0), depth)
     if body.own_skin:
         depth = torch.where(fields.body, depth.clamp_min(2.0), torch.full_like(depth, -1.0))
     return torch.where(depth > 0, label, 0), depth
+
+
+def _rounded(compartment: Tensor) -> Tensor:
+    """Distance from the compartment without the relief of single muscles."""
+    shape = compartment.shape[1:]
+    knots = torch.nn.functional.interpolate(compartment[:, None], (12, 12), mode="area")
+    return torch.nn.functional.interpolate(knots, shape, mode="bilinear")[:, 0]
 
 
 def water_and_fat(
@@ -85,7 +99,7 @@ def water_and_fat(
     shape = tuple(label.shape)
     fat_level = draw.uniform(*r.fat_signal)
     muscle, bone = tissue_table("muscle"), tissue_table("bone")
-    fraction = _fat_fraction(label, draw, r)
+    fraction = fat_fraction(label, draw, r)
     muscle_water = (1 + 0.06 * draw.normals(256))[label]
     inside = depth > 0
     is_muscle = muscle[label] & inside
@@ -102,21 +116,25 @@ def water_and_fat(
     for code, level in ((CARTILAGE, draw.uniform(0.3, 0.9)), (LIGAMENT, draw.uniform(0.05, 0.3))):
         there = (label == code) & inside
         water, fat = water.masked_fill(there, level), fat.masked_fill(there, 0.05)
-    water, fat = _fascia(water, fat, label, is_muscle, draw)
+    water, fat = _fascia(water, fat, label, is_muscle, draw, r)
     skin = inside & (depth < r.skin_thickness)
     water, fat = water.masked_fill(skin, draw.uniform(0.4, 1.0)), fat.masked_fill(skin, 0.1)
     zero = torch.tensor(0.0)
     return torch.where(inside, water, zero), torch.where(inside, fat, zero)
 
 
-def _fat_fraction(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
+def fat_fraction(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
     """Fat fraction inside muscle: a level per muscle, smooth or streaky."""
     level = draw.uniform(*r.healthy_fat) * (0.6 + 0.8 * draw.rand(256))
     if not draw.chance(r.disease_probability):
         return _smooth_fat(label, level, draw.uniform(0.05, 0.3), draw)
     worst = draw.uniform(*r.diseased_fat)
-    # neighbours may be spared: each muscle draws its own share of the worst
-    level = torch.maximum(level, worst * draw.rand(256) ** draw.uniform(0.3, 2.0))
+    # neighbours may be spared: each muscle draws its own share of the worst …
+    share = draw.rand(256) ** draw.uniform(0.3, 2.0)
+    if draw.chance(r.all_or_nothing_probability):  # … or is replaced, or nearly spared
+        taken = draw.rand(256) < draw.uniform(0.15, 0.85)
+        share = torch.where(taken, 0.75 + 0.25 * share, 0.2 * share)
+    level = torch.maximum(level, worst * share)
     if draw.chance(r.streaks_probability):
         return streaky_fat(label, level, draw)
     return _smooth_fat(label, level, draw.uniform(0.2, 0.9), draw)
@@ -137,12 +155,26 @@ def streaky_fat(label: Tensor, level: Tensor, draw: Draw) -> Tensor:
     threshold is the normal quantile of the level.
     """
     shape = tuple(label.shape)
-    rows, columns = draw.integer(20, 90), draw.integer(20, 90)
-    texture = 0.5 * draw.field(shape, (8, 8, 8)) + draw.field(shape, (12, rows, columns))
+    texture = draw.uniform(0.3, 1.0) * draw.field(shape, (8, 8, 8)) + _fascicles(shape, draw)
     texture = texture / texture.std()
     threshold = torch.special.ndtri(1 - level.clamp(0.01, 0.95))[label]
     streak = torch.sigmoid((texture - threshold) * draw.uniform(2.0, 6.0))
     return (streak * draw.uniform(0.6, 0.95)).clamp_min(0.02)
+
+
+def _fascicles(shape: tuple[int, int, int], draw: Draw) -> Tensor:
+    """Bands a few mm wide that run in a random direction and bend, (z, y, x)."""
+    knots = draw.normals(shape[0], 1, draw.integer(20, 90), draw.integer(20, 90))
+    knots = knots + draw.normals(1, *knots.shape[1:])  # slices have some of it in common
+    turn, bend = draw.uniform(0.0, math.pi), draw.uniform(0.0, 0.25)
+    y, x = torch.meshgrid(*(torch.linspace(-0.7, 0.7, n) for n in shape[1:]), indexing="ij")
+    y, x = (a + bend * draw.field((1, *shape[1:]), (1, 4, 4))[0] for a in (y, x))
+    turned = (math.cos(turn) * y + math.sin(turn) * x, math.cos(turn) * x - math.sin(turn) * y)
+    where = torch.stack(turned[::-1], dim=-1).expand(shape[0], *shape[1:], 2)
+    found = torch.nn.functional.grid_sample(
+        knots, where, padding_mode="reflection", align_corners=True
+    )
+    return found[:, 0]
 
 
 def _vessels(
@@ -169,12 +201,12 @@ def _bones(
     cortex = bone & (depth < draw.uniform(*r.cortical_bone))
     marrow = bone & ~cortex
     water = water.masked_fill(marrow, draw.uniform(0.02, 0.3))
-    fat = fat.masked_fill(marrow, fat_level * draw.uniform(0.7, 1.1))
+    fat = fat.masked_fill(marrow, fat_level * draw.uniform(*r.marrow))
     return water.masked_fill(cortex, 0.03), fat.masked_fill(cortex, 0.03)
 
 
 def _fascia(
-    water: Tensor, fat: Tensor, label: Tensor, is_muscle: Tensor, draw: Draw
+    water: Tensor, fat: Tensor, label: Tensor, is_muscle: Tensor, draw: Draw, r: Ranges
 ) -> tuple[Tensor, Tensor]:
     """Borders between touching muscles lose water with a strength that varies and may vanish."""
     border = torch.zeros_like(is_muscle)
@@ -184,7 +216,9 @@ def _fascia(
     strength = draw.uniform(-0.3, 1.0) + 0.5 * draw.field(tuple(label.shape), (4, 10, 10))
     strength = strength.clamp(0.0, 1.0) * border
     fatty = draw.uniform(0.0, 1.0)
-    return water * (1 - strength), fat + strength * fatty * draw.uniform(0.2, 0.9)
+    # a replaced muscle keeps its sheath: a thin dark line within the fat
+    sheath = strength * draw.uniform(*r.sheath)
+    return water * (1 - strength), fat * (1 - sheath) + strength * fatty * draw.uniform(0.2, 0.9)
 
 
 def blur(values: Tensor, sigma: float) -> Tensor:
@@ -202,12 +236,24 @@ def acquire(water: Tensor, fat: Tensor, factor: int, draw: Draw, r: Ranges) -> T
     """The magnitude image of one contrast on the coarser grid, without noise.
 
     Water and fat are blurred and averaged to the pixel before they interfere: the dark line
-    where they meet comes by itself.
+    where they meet comes by itself. Where the scanner's pixels are the finer ones, the magnitudes
+    are averaged instead, as the application does when it brings an image to its own pixels: the
+    lines are then thinner, and streaks of fat stay apart from muscle.
     """
     sigma = draw.uniform(*r.point_spread)
-    w, f = (
-        torch.nn.functional.avg_pool2d(blur(v, sigma)[:, None], factor)[:, 0] for v in (water, fat)
-    )
+    w, f = blur(water, sigma), blur(fat, sigma)
+    fine_pixels = draw.chance(r.fine_pixels_probability)
+    if not fine_pixels:
+        w, f = _averaged(w, factor), _averaged(f, factor)
+    signal = _signal(w, f, draw, r)
+    return _averaged(signal, factor) if fine_pixels else signal
+
+
+def _averaged(values: Tensor, factor: int) -> Tensor:
+    return torch.nn.functional.avg_pool2d(values[:, None], factor)[:, 0]
+
+
+def _signal(w: Tensor, f: Tensor, draw: Draw, r: Ranges) -> Tensor:
     weight = draw.uniform(*r.fat_weight)
     contrast = draw.choice(r.contrasts)
     if contrast == "opposed":

@@ -28,12 +28,26 @@ class Ranges:
     tilt_sigma: float = 0.08  # slices against the limb, mm per mm
     coarse_displacement: tuple[float, float] = (0.0, 7.0)
     fine_displacement: tuple[float, float] = (0.0, 2.5)
+    # Other people's shapes (synth/people.py): a share of the way from the anatomy to the person,
+    # a little past them and a little to the other side, so that nobody's exact shape is learnt.
+    person_probability: float = 0.8
+    person_share: tuple[float, float] = (-0.5, 1.2)
+    person_blend_probability: float = 0.5  # two people at once
+    # Single muscles in proportion to the others, as a pull towards their middle: 0.45 is 1.8 times
+    # the width, -0.7 is 0.6 times. Spared muscles of a patient grow while their neighbours waste
+    # (Wattjes et al., as below: sartorius, gracilis).
+    swelling: tuple[float, float] = (-0.7, 0.45)
+    swelling_probability: float = 0.5
     growth: tuple[float, float] = (0.0, 9.0)  # living compartments are full
-    atrophy: tuple[float, float] = (0.5, 8.0)
-    atrophy_probability: float = 0.4
+    # Wasted muscles lie apart in fat: up to two thirds of the cross-section are lost in muscular
+    # dystrophies (as seen in patients' images; muscles thinner than twice this vanish).
+    atrophy: tuple[float, float] = (0.5, 10.0)
+    atrophy_probability: float = 0.5
+    atrophy_share: tuple[float, float] = (0.2, 0.9)  # of the muscles
     skin_depth: tuple[float, float] = (3.0, 40.0)
     skin_thickness: float = 1.5  # Oltulu et al., Ann Plast Surg 81:2018: 1.0 to 2.5 mm
     own_skin_probability: float = 0.3
+    rounded_probability: float = 0.8  # skin bridges the furrows between muscles
     # stack -------------------------------------------------------------------------------
     thin_slices: tuple[float, float] = (5.0, 7.5)
     thick_slices: tuple[float, float] = (7.5, 26.0)
@@ -42,10 +56,17 @@ class Ranges:
     # tissue ------------------------------------------------------------------------------
     cortical_bone: tuple[float, float] = (1.5, 5.0)
     healthy_fat: tuple[float, float] = (0.02, 0.15)
-    diseased_fat: tuple[float, float] = (0.1, 0.8)
-    disease_probability: float = 0.45
-    streaks_probability: float = 0.5  # of the diseased; the others are smooth
-    fat_signal: tuple[float, float] = (0.5, 1.2)
+    diseased_fat: tuple[float, float] = (0.1, 0.9)
+    disease_probability: float = 0.5
+    # Muscle by muscle: fully replaced beside spared, as in facioscapulohumeral and some
+    # limb-girdle dystrophies (Wattjes et al., Eur Radiol 20:2447, 2010).
+    all_or_nothing_probability: float = 0.4
+    streaks_probability: float = 0.6  # of the diseased; the others are smooth
+    # Muscle is about 1. A patient's gradient-echo images have fat of 0.8 to 2.0 times muscle from
+    # slice to slice, and marrow brighter than the fat under the skin.
+    fat_signal: tuple[float, float] = (0.5, 1.5)
+    marrow: tuple[float, float] = (0.7, 1.4)  # of the fat signal
+    sheath: tuple[float, float] = (0.0, 0.8)  # of the fat that the fascia displaces
     # acquisition -------------------------------------------------------------------------
     contrasts: tuple[tuple[str, float], ...] = (
         ("opposed", 0.60),
@@ -55,6 +76,7 @@ class Ranges:
         ("t1w", 0.12),
     )
     fat_weight: tuple[float, float] = (0.7, 1.15)  # T2* and separate scaling of W and F
+    fine_pixels_probability: float = 0.35  # scanners' pixels: 0.7 to 1.9 mm
     point_spread: tuple[float, float] = (0.5, 1.4)  # Gaussian sigma, fine pixels
     noise: tuple[float, float] = (0.005, 0.08)  # of the muscle signal
     shading: tuple[float, float] = (0.0, 0.45)  # sigma of the logarithm

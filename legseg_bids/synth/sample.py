@@ -10,9 +10,10 @@ from torch import Tensor
 
 from legseg_bids.anatomy.labels import load_labels
 from legseg_bids.synth.atlas import Anatomy, Landmarks
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.physics import acquire, draw_body, dress, scan, water_and_fat
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.shape import Draw, Grid, Mapping, limb_mapping, look_up
+from legseg_bids.synth.shape import Grid, Mapping, limb_mapping, look_up
 
 #: Image pixels are computed from this many x this many finer ones.
 FINE = 2

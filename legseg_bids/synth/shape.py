@@ -11,62 +11,14 @@ import torch
 from torch import Tensor
 
 from legseg_bids.synth.atlas import COMPARTMENT_STEP, DEPTH_STEP, GAP_STEP, SHIFTS, Anatomy
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.ranges import Ranges
+from legseg_bids.synth.warp import draw_warp
 
 #: What lies outside a map: no structure near, far from any compartment, no body.
 _NOTHING = (255 << SHIFTS["gap"]) | (255 << SHIFTS["compartment"])
-
-
-class Draw:
-    """A seeded source of random numbers, so that a sample is a pure function of its seed."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def uniform(self, low: float, high: float) -> float:
-        """One number from [low, high)."""
-        return low + (high - low) * float(torch.rand((), generator=self.generator))
-
-    def normal(self, sigma: float = 1.0) -> float:
-        """One number from a normal distribution around zero."""
-        return sigma * float(torch.randn((), generator=self.generator))
-
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
-        return self.uniform(0.0, 1.0) < probability
-
-    def log_uniform(self, low: float, high: float) -> float:
-        """One number whose logarithm is uniform."""
-        return math.exp(self.uniform(math.log(low), math.log(high)))
-
-    def choice(self, options: tuple[tuple[str, float], ...]) -> str:
-        """One of the names, each with its weight."""
-        point = self.uniform(0.0, sum(weight for _, weight in options))
-        for name, weight in options:
-            point -= weight
-            if point < 0:
-                return name
-        return options[-1][0]
-
-    def integer(self, low: int, high: int) -> int:
-        """One of low … high - 1."""
-        return int(torch.randint(low, high, (), generator=self.generator))
-
-    def normals(self, *shape: int) -> Tensor:
-        """Standard normal tensor."""
-        return torch.randn(*shape, generator=self.generator)
-
-    def rand(self, *shape: int) -> Tensor:
-        """Uniform tensor in [0, 1)."""
-        return torch.rand(*shape, generator=self.generator)
-
-    def field(self, shape: tuple[int, int, int], knots: tuple[int, int, int]) -> Tensor:
-        """Smooth random field, about unit variance: knots interpolated to ``shape`` (z, y, x)."""
-        coarse = self.normals(1, 1, *knots)
-        fine = torch.nn.functional.interpolate(
-            coarse, size=shape, mode="trilinear", align_corners=True
-        )
-        return fine[0, 0]
+#: Knots of a person's displacement across an image; its own lie 20 mm apart.
+_WARP_KNOTS = 32
 
 
 @dataclass(frozen=True)
@@ -98,6 +50,14 @@ class Grid:
         return Grid(
             (z, y // factor, x // factor),
             (self.spacing[0], self.spacing[1] * factor, self.spacing[2] * factor),
+        )
+
+    def resampled(self, pixels: int) -> Grid:
+        """The grid with ``pixels`` x ``pixels`` over the same area."""
+        z, y, x = self.shape
+        return Grid(
+            (z, pixels, pixels),
+            (self.spacing[0], self.spacing[1] * y / pixels, self.spacing[2] * x / pixels),
         )
 
 
@@ -164,7 +124,7 @@ def unpack(packed: Tensor) -> Fields:
 def limb_mapping(
     anatomy: Anatomy, side: str, height: float, offset: tuple[float, float], draw: Draw, r: Ranges
 ) -> Mapping:
-    """Deform one limb: rotation, scale, shear, tilt and elastic fields.
+    """Deform one limb: rotation, scale, shear, tilt, elastic fields, and another person's shape.
 
     Parameters
     ----------
@@ -192,7 +152,9 @@ def limb_mapping(
         (draw.normals(2, 1, 1, 4, 10, 10), draw.uniform(*r.fine_displacement) / 2),
     ]
 
-    def mapping(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    warp = draw_warp(anatomy, side, height, draw, r)
+
+    def pose(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         dz, dy, dx = grid.offsets()
         dy, dx = dy - offset[0] + drift[0] * dz, dx - offset[1] + drift[1] * dz
         y = (math.cos(angle) * dy + math.sin(angle) * dx) * scale[0]
@@ -202,6 +164,14 @@ def limb_mapping(
             y, x = y + fine[0], x + fine[1]
         z = height + dz * length + tilt[0] * y + tilt[1] * x
         return z, cy + y, cx + mirror * x
+
+    def mapping(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+        z, y, x = pose(grid)
+        if warp is None:
+            return z, y, x
+        shift = warp.shift(*torch.broadcast_tensors(*pose(grid.resampled(_WARP_KNOTS))))
+        dz, dy, dx = (_stretch(s[None, None], grid.shape) for s in shift)
+        return z + dz, y + dy, x + dx
 
     return mapping
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from legseg_bids.anatomy.regions import Part
 from legseg_bids.synth.atlas import Anatomy, Landmarks
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.physics import acquire, draw_body, dress, scan, water_and_fat
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.sample import FINE
-from legseg_bids.synth.shape import Draw, Grid, look_up
+from legseg_bids.synth.shape import Grid, look_up
 
 SIDES = ("left", "right", "both")
 #: Slices of one simulated scan.

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from legseg_bids.synth.atlas import Anatomy
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.sample import STACKS, region_sample
-from legseg_bids.synth.shape import Draw
 from legseg_bids.synth.slices import locator_sample
 from legseg_bids.train.recipe import Recipe
 

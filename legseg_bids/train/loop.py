@@ -31,13 +31,22 @@ EMA_DECAY = 0.995
 
 @dataclass
 class State:
-    """Everything that a resumed training needs."""
+    """Everything that a resumed training needs.
+
+    ``seconds`` are those of all training of these weights, ``since`` how many of them had passed
+    when the present schedule began.
+    """
 
     network: nn.Module
     average: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    since: float = 0.0
+
+    def share(self, minutes: float) -> float:
+        """How much of a schedule of so many minutes has passed, 0 … 1."""
+        return min((self.seconds - self.since) / (60 * minutes), 1.0)
 
 
 def learning_rate(share: float, peak: float) -> float:
@@ -74,6 +83,7 @@ def save_state(state: State, path: Path) -> None:
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "seconds": state.seconds,
+        "since": state.since,
     }
     torch.save(content, partial)
     partial.replace(path)
@@ -86,6 +96,19 @@ def restore_state(state: State, path: Path) -> None:
     state.average = content["average"]
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.seconds = content["step"], content["seconds"]
+    state.since = content.get("since", 0.0)
+
+
+def start_from(state: State, path: Path) -> None:
+    """Begin a new schedule with the averaged weights of another run's checkpoint.
+
+    Steps and seconds go on counting; the optimiser begins anew.
+    """
+    content = torch.load(path, weights_only=True)
+    state.network.load_state_dict(content["average"])
+    state.average = content["average"]
+    state.step, state.seconds = content["step"], content["seconds"]
+    state.since = state.seconds
 
 
 def update_average(state: State) -> None:
@@ -223,17 +246,22 @@ def train(
     report_every: float = 300.0,
     validation_batches: int = 6,
     say: Callable[[str], Any] = print,
+    begin: Path | None = None,
 ) -> dict[str, float]:
     """Train for a given time, or go on where an earlier run stopped.
+
+    People that the recipe holds out are simulated for the validation only.
 
     Parameters
     ----------
     folder : Path
         Receives ``checkpoint.pt`` and ``log.csv``.
     minutes : float
-        Training time in all, earlier runs counted in.
+        Length of the schedule; what an interrupted run in the same folder has used is counted in.
     report_every : float
         Seconds between validations and checkpoints.
+    begin : Path, optional
+        Checkpoint of another run whose weights are refined with a new schedule.
 
     Returns
     -------
@@ -247,21 +275,25 @@ def train(
     if checkpoint.exists():
         restore_state(state, checkpoint)
         say(f"{recipe.name}: going on from step {state.step}, {state.seconds / 60:.1f} min")
+    elif begin is not None:
+        start_from(state, begin)
+        say(f"{recipe.name}: a new schedule from step {state.step} of {begin}")
+    strangers = [a.of_people(recipe.held_out, only=True) for a in anatomies]
+    anatomies = [a.of_people(recipe.held_out) for a in anatomies]
     validation = [
-        make_batch(recipe, anatomies, VALIDATION_SEED + k, ranges)
+        make_batch(recipe, strangers, VALIDATION_SEED + k, ranges)
         for k in range(validation_batches)
     ]
     figures: dict[str, float] = {}
     losses: list[float] = []
     started, last, already = time.monotonic(), time.monotonic(), state.seconds
-    while state.seconds < 60 * minutes or not figures:
-        share = min(state.seconds / (60 * minutes), 1.0)
+    while (share := state.share(minutes)) < 1.0 or not figures:
         seed = recipe.seed * 10_000_000 + state.step
         batch = make_batch(recipe, anatomies, seed, ranges, share)
         losses.append(train_step(recipe, state, batch, share, device))
         now = time.monotonic()
         state.seconds = already + now - started
-        if now - last > report_every or state.seconds >= 60 * minutes:
+        if now - last > report_every or state.share(minutes) >= 1.0:
             figures = evaluate_average(recipe, state, validation, device)
             sound = [x for x in losses if math.isfinite(x)]
             figures["loss"] = sum(sound) / max(len(sound), 1)

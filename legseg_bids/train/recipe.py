@@ -30,6 +30,10 @@ class Recipe:
         Left label of each output channel (segmentation).
     region : str
         ``upper`` or ``lower`` (segmentation).
+    people : str
+        Folder below the atlas with partial maps of more people; empty: the anatomies only.
+    held_out : tuple of str
+        How the names of those people begin that only the validation sees.
     size, pixel_mm : int, float
         Slice size in pixels, pixel in mm (locator).
     """
@@ -44,6 +48,8 @@ class Recipe:
     seed: int = 0
     channels: tuple[int, ...] = ()
     region: str = ""
+    people: str = ""
+    held_out: tuple[str, ...] = ()
     size: int = 128
     pixel_mm: float = 3.0
     sides: tuple[str, ...] = field(default=("left", "right", "both"))

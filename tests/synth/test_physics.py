@@ -5,19 +5,21 @@ from dataclasses import replace
 import pytest
 import torch
 
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.physics import (
     acquire,
     blur,
     draw_body,
     dress,
     drop_off,
+    fat_fraction,
     scan,
     streaky_fat,
     tissue_table,
     water_and_fat,
 )
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.shape import Draw, Fields
+from legseg_bids.synth.shape import Fields
 
 SHAPE = (2, 24, 24)
 
@@ -66,6 +68,24 @@ def test_atrophy_takes_the_rim() -> None:
     assert label[0, 0, 2] == 55
 
 
+def test_rounded_skin_bridges_a_furrow() -> None:
+    label = torch.zeros(1, 60, 60, dtype=torch.long)
+    distance = torch.zeros(1, 60, 60)
+    distance[:, :6, 28:32] = 8.0  # a furrow 4 pixels wide at the rim of the compartment
+    there = replace(fields(), label=label, compartment=distance, nearest=label, gap=distance)
+    there = replace(there, depth=distance, body=distance < 1)
+    body = replace(
+        draw_body(Draw(0), Ranges(), False),
+        skin=5.0,
+        skin_knots=torch.zeros(1, 1, 3, 4, 4),
+        own_skin=False,
+        rounded=False,
+    )
+    depth = {r: dress(there, replace(body, rounded=r))[1] for r in (False, True)}
+    assert float(depth[False][0, 3, 30]) < 0 < float(depth[True][0, 3, 30])
+    assert bool((depth[True][distance == 0] >= 2.0).all())
+
+
 def test_own_skin_ends_where_the_body_ends() -> None:
     body = replace(draw_body(Draw(0), Ranges(), False), own_skin=True)
     _, depth = dress(fields(), body)
@@ -107,6 +127,58 @@ def test_opposed_phase_is_dark_where_water_meets_fat() -> None:
     water[..., :21] = 1.0  # the border runs through the middle of a pixel
     image = acquire(water, 1 - water, 2, Draw(1), only("opposed"))
     assert float(image[0, 10, 9:11].min()) < 0.5 < float(image[0, 10, 4])
+
+
+def test_finer_pixels_make_the_dark_line_thinner() -> None:
+    water = torch.zeros(1, 40, 40)
+    water[..., :21] = 1.0
+    darkest = [
+        float(acquire(water, 1 - water, 2, Draw(1), only("opposed", **share))[0, 10, 9:11].min())
+        for share in ({"fine_pixels_probability": 0.0}, {"fine_pixels_probability": 1.0})
+    ]
+    assert darkest[0] + 0.1 < darkest[1] < 0.9
+
+
+def test_all_or_nothing_replaces_some_muscles_and_spares_others() -> None:
+    r = replace(
+        Ranges(),
+        disease_probability=1.0,
+        all_or_nothing_probability=1.0,
+        streaks_probability=0.0,
+        diseased_fat=(0.9, 0.9),
+        healthy_fat=(0.03, 0.03),
+    )
+    every = torch.arange(256).reshape(1, 256, 1).expand(2, 256, 8).contiguous()
+    muscles = tissue_table("muscle")
+    middling = []
+    for seed in range(20):
+        level = fat_fraction(every, Draw(seed), r).mean(dim=(0, 2))[muscles]
+        middling.append(float(((level > 0.3) & (level < 0.5)).float().mean()))
+        assert float(level.max()) > 0.4
+    assert sum(middling) / 20 < 0.25
+
+
+def test_a_replaced_muscle_keeps_its_sheath() -> None:
+    label = torch.full((2, 24, 24), 55)
+    label[..., 12:] = 59
+    whole = torch.full((2, 24, 24), 50.0)
+    f = replace(fields(), label=label, depth=whole, compartment=torch.zeros(2, 24, 24))
+    r = replace(
+        Ranges(),
+        disease_probability=1.0,
+        all_or_nothing_probability=0.0,
+        streaks_probability=0.0,
+        healthy_fat=(0.9, 0.9),
+        diseased_fat=(0.9, 0.9),
+    )
+    darker = []
+    for seed in range(12):
+        _, fat = water_and_fat(label, f, whole, Draw(seed), replace(r, sheath=(1.0, 1.0)))
+        _, bare = water_and_fat(label, f, whole, Draw(seed), replace(r, sheath=(0.0, 0.0)))
+        darker.append(float((bare - fat)[..., 11].mean()))
+        assert torch.equal(bare[..., 5], fat[..., 5])
+    assert min(darker) >= 0
+    assert max(darker) > 0.1
 
 
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 2.3])

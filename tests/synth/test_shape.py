@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.shape import Draw, Grid, limb_mapping, look_up
+from legseg_bids.synth.shape import Grid, limb_mapping, look_up
 
 STILL = Ranges(
     rotation_sigma=0,
@@ -19,6 +20,7 @@ STILL = Ranges(
     tilt_sigma=0,
     coarse_displacement=(0, 0),
     fine_displacement=(0, 0),
+    swelling_probability=0,
 )
 
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from legseg_bids.synth.people import Frame, People
 from legseg_bids.synth.ranges import Ranges
+from legseg_bids.train import loop
+from legseg_bids.train.batches import VALIDATION_SEED
 from legseg_bids.train.loop import (
     WARM_UP,
     dice_per_channel,
@@ -15,6 +20,7 @@ from legseg_bids.train.loop import (
     new_state,
     restore_state,
     save_state,
+    start_from,
     train,
     train_step,
 )
@@ -89,6 +95,63 @@ def test_checkpoint_restores_everything(anatomy, thigh: Recipe, tmp_path: Path) 
     assert train_step(thigh, first, batch, 0.1, "cpu") == pytest.approx(
         train_step(thigh, second, batch, 0.1, "cpu"), rel=1e-4
     )
+
+
+def test_a_new_schedule_starts_from_averaged_weights(
+    anatomy, thigh: Recipe, tmp_path: Path
+) -> None:
+    first = new_state(thigh, "cpu")
+    train_step(thigh, first, make_batch(thigh, [anatomy], 1, Ranges()), 0.1, "cpu")
+    first.seconds = 90.0
+    save_state(first, tmp_path / "c.pt")
+    second = new_state(thigh, "cpu")
+    start_from(second, tmp_path / "c.pt")
+    assert torch.equal(second.network.head.weight, first.average["head.weight"])
+    assert not second.optimiser.state
+    assert (second.step, second.seconds, second.share(1.0)) == (1, 90.0, 0.0)
+    second.seconds += 30.0
+    assert second.share(1.0) == 0.5
+    save_state(second, tmp_path / "d.pt")
+    third = new_state(thigh, "cpu")
+    restore_state(third, tmp_path / "d.pt")
+    assert third.share(1.0) == 0.5  # an interrupted schedule goes on, it does not begin again
+
+
+def test_train_refines_another_run(anatomy, thigh: Recipe, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = {"validation_batches": 1, "report_every": 0.0, "say": said.append}
+    train(thigh, [anatomy], tmp_path / "old", 0.005, **options)
+    checkpoint = tmp_path / "old" / "checkpoint.pt"
+    before = checkpoint.read_bytes()
+    train(thigh, [anatomy], tmp_path / "new", 0.005, begin=checkpoint, **options)
+    assert sum("a new schedule from step" in line for line in said) == 1
+    assert checkpoint.read_bytes() == before
+    steps = [
+        int((tmp_path / run / "log.csv").read_text().splitlines()[-1].split(",")[0])
+        for run in ("old", "new")
+    ]
+    assert steps[1] > steps[0]
+
+
+def test_held_out_people_are_only_validated(
+    anatomy, thigh: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Frame((400.0, -100.0, -100.0), (100.0, 50.0, 50.0))
+    fields = np.zeros((2, 3, 6, 5, 5), np.float16)
+    known = People(("kept-left", "out-left"), fields, np.ones(2, np.float32), frame)
+    seen: list[tuple[int, tuple[str, ...]]] = []
+
+    def watch(recipe, anatomies, seed, ranges, share=1.0):
+        seen.append((seed, anatomies[0].people.names))
+        return make_batch(recipe, anatomies, seed, ranges, share)
+
+    monkeypatch.setattr(loop, "make_batch", watch)
+    recipe = replace(thigh, held_out=("out",))
+    people = [replace(anatomy, people=known)]
+    train(recipe, people, tmp_path / "run", 0.003, validation_batches=1, say=lambda _: None)
+    for seed, names in seen:
+        assert names == (("out-left",) if seed >= VALIDATION_SEED else ("kept-left",))
+    assert len({names for _, names in seen}) == 2
 
 
 @pytest.mark.parametrize("kind", ["thigh", "locator"])

@@ -39,3 +39,10 @@ def test_recipe_from_a_file(tmp_path: Path) -> None:
 def test_unknown_recipe_lists_the_known() -> None:
     with pytest.raises(ValueError, match="locator, lower_leg, thigh"):
         load_recipe("arm")
+
+
+def test_held_out_people_need_people() -> None:
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        assert not recipe.held_out or recipe.people
+    assert len(load_recipe("thigh").held_out) == len(set(load_recipe("thigh").held_out)) > 2
