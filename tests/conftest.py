@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from skeleton import outphase_dataset
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("legseg", deadline=None)
+settings.load_profile("legseg")
 
 
 @pytest.fixture(scope="session")

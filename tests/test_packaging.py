@@ -41,6 +41,11 @@ def test_every_model_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert models <= set(wheel.namelist())
 
 
+def test_what_a_cluster_needs_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    names = {path.name for path in (ROOT / "hpc").iterdir() if path.is_file()}
+    assert {f"legseg_bids/_hpc/{name}" for name in names} <= set(wheel.namelist())
+
+
 def test_no_test_and_no_cache_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     top = {name.split("/")[0] for name in wheel.namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"legseg_bids"}
@@ -51,7 +56,8 @@ def test_commands_point_to_functions_that_exist() -> None:
     from importlib import import_module
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert set(scripts) == {"legseg", "legseg-synth", "legseg-train", "legseg-export"}
+    names = {"", "-synth", "-train", "-export", "-hpc"}
+    assert set(scripts) == {f"legseg{name}" for name in names}
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(import_module(module), function))
@@ -61,6 +67,6 @@ def test_the_lock_pins_every_direct_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
     wanted = [*project["dependencies"], *(text for extra in extras for text in extra)]
-    (lock,) = (ROOT / "requirements").glob("lock-*.txt")
+    (lock,) = (ROOT / "requirements").glob("lock-py*.txt")
     pinned = {line.partition("==")[0].lower() for line in lock.read_text().splitlines()}
     assert {text.partition(">=")[0].lower() for text in wanted} <= pinned

@@ -117,7 +117,7 @@ def write_station(
     return paths
 
 
-def is_done(
+def why_not_done(
     output_dir: Path,
     station: Station,
     config_hash: str,
@@ -126,8 +126,8 @@ def is_done(
     probabilities: bool = False,
     figure: bool = False,
     sums: Checksums | None = None,
-) -> bool:
-    """Tell whether a station was finished before, with the same configuration and input.
+) -> str:
+    """Say why a station was not finished before, with the same configuration and input.
 
     The input are its own files and those of its neighbours, with whose knowledge it was located.
 
@@ -145,22 +145,45 @@ def is_done(
         Whether these files are wanted too.
     sums : callable
         Gives the check sums of a station; by default :func:`checksums`.
+
+    Returns
+    -------
+    str
+        Empty if the station is done.
     """
     paths = output_paths(output_dir, station.output_name)
-    wanted = [paths.labels, paths.table, paths.mask, paths.mask_sidecar]
+    wanted = [paths.sidecar, paths.labels, paths.table, paths.mask, paths.mask_sidecar]
     wanted += [paths.confidence, paths.confidence_sidecar]
     wanted += [paths.probabilities, paths.probabilities_sidecar] if probabilities else []
     wanted += [paths.figure] if figure else []
-    if not all(path.is_file() for path in wanted):
-        return False
+    missing = next((path.name for path in wanted if not path.is_file()), "")
+    if missing:
+        return f"{missing} is missing"
     legseg = read_legseg(paths.sidecar)
     if legseg.get("ConfigHash") != config_hash:
-        return False
+        return "it was made by another version or with other networks"
     try:
         same = legseg.get("SourceSHA256") == (sums or checksums)(station)
     except OSError:
-        return False
-    return bool(same and legseg.get("Neighbours", {}) == neighbours())
+        return "its source cannot be read"
+    if not same:
+        return "its source has changed"
+    if not _same_neighbours(legseg.get("Neighbours", {}), neighbours()):
+        return "it was located with other stations than those that are chosen now"
+    return ""
+
+
+def _same_neighbours(before: object, now: Neighbours) -> bool:
+    """Whether the neighbours are those of before, as far as they can be read now.
+
+    One that was read then and cannot be read now (content that DataLad has dropped) takes
+    nothing back.
+    """
+    return (
+        isinstance(before, dict)
+        and before.keys() == now.keys()
+        and all(sums is None or before[name] == sums for name, sums in now.items())
+    )
 
 
 def read_legseg(sidecar: Path) -> dict[str, Any]:

@@ -101,17 +101,11 @@ def _check_usable(choice: Choice, root: Path) -> None:
     for image in choice.files.values():
         if image.problem:
             raise ImageError(image.problem)
-        if not image.path.is_file():
-            raise ImageError(_absent(image.path, root))
-
-
-def _absent(path: Path, root: Path) -> str:
-    relative = path.relative_to(root)
-    if path.exists():
-        return f"{relative} is no file; expected an image; copy it again"
-    return (
-        f"{relative} is a broken link; expected the image itself; fetch it: datalad get {relative}"
-    )
+        # A broken link is a station all the same: it fails by name when it is read, and its
+        # neighbours know that it is there.
+        if image.path.exists() and not image.path.is_file():
+            relative = image.path.relative_to(root)
+            raise ImageError(f"{relative} is no file; expected an image; copy it again")
 
 
 def _with_companions(choice: Choice, images: Sequence[Candidate], search: _Search) -> Choice:

@@ -10,7 +10,7 @@ from typing import Any
 
 from legseg_bids.bids.description import GENERATOR, read_description
 from legseg_bids.bids.links import refuse_links
-from legseg_bids.bids.names import log_dir
+from legseg_bids.bids.names import log_dir, printable
 from legseg_bids.bids.write import cannot_write, remove_leftovers
 from legseg_bids.errors import OutputError, UsageError
 
@@ -32,8 +32,10 @@ def check_places(bids_dir: Path, output_dir: Path, work_dir: Path | None = None)
     ------
     UsageError
         If the output is the input or lies inside it elsewhere, or if the work folder is or
-        lies inside the input.
+        lies inside the input, or if a path is no text.
     """
+    for folder in filter(None, (bids_dir, output_dir, work_dir)):
+        _must_be_text(folder)
     source, target = bids_dir.resolve(), output_dir.resolve()
     derivatives = source / "derivatives"
     if target == source:
@@ -105,6 +107,17 @@ def sweep(output_dir: Path, subjects: Iterable[str]) -> None:
         remove_leftovers(output_dir / f"sub-{subject}")
         remove_leftovers(log_dir(output_dir, subject))
     remove_leftovers(output_dir, deep=False, older_than=OLD)
+
+
+def _must_be_text(folder: Path) -> None:
+    """Refuse what this system cannot spell: database and sidecars hold text, not bytes."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"folder {printable(str(folder))} is not named in the encoding of this system; "
+            "expected UTF-8; set LC_ALL=C.UTF-8, or rename the folder"
+        ) from error
 
 
 def _check_ours(output_dir: Path) -> None:

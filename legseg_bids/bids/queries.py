@@ -15,8 +15,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-KINDS = ("opposed", "echoes", "water_fat")
-
 
 @dataclass(frozen=True)
 class Query:

@@ -135,10 +135,11 @@ def merged_paths(output_dir: Path, name: str) -> MergedPaths:
 
 
 def first_of_each_name(sets: Sequence[StationSet]) -> dict[str, StationSet]:
-    """Sets by the name of their merged image; of two with one name, the first counts."""
+    """Sets of several stations by the name of their merged image; of two, the first counts."""
     named: dict[str, StationSet] = {}
     for members in sets:
-        named.setdefault(members.merged_name, members)
+        if members.is_several:
+            named.setdefault(members.merged_name, members)
     return named
 
 

@@ -191,9 +191,11 @@ def write_probabilities(path: Path, probabilities: npt.NDArray[Any], header: Any
     ValueError
         If the shape is not that of the source with one axis more.
     """
+    steps = np.empty(probabilities.shape, np.uint8)
+    for row, values in zip(steps, probabilities, strict=True):  # a copy of all would be large
+        row[...] = np.rint(np.clip(values.astype(np.float32), 0, 1) / PROBABILITY_STEP)
     clean = on_grid_of(header, probabilities.shape, np.uint8)
-    clean.set_slope_inter(PROBABILITY_STEP, 0)
-    _write_nifti(path, probabilities, clean)
+    _write_nifti(path, steps, clean, PROBABILITY_STEP)
 
 
 def on_grid_of(source: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
@@ -224,10 +226,12 @@ def on_grid_of(source: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any
     return header
 
 
-def _write_nifti(path: Path, data: npt.NDArray[Any], header: Any) -> None:
+def _write_nifti(path: Path, data: npt.NDArray[Any], header: Any, step: float = 1.0) -> None:
     kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     # No affine: the header's own one stands, so that no rounding touches it.
     image = kind(data, None, header)
+    # Not before: an image forgets the step of the header that it is given, and makes one up.
+    image.header.set_slope_inter(step, 0)
     _write_gzip(path, image.to_stream)
 
 

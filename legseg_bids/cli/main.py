@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from legseg_bids import __version__
 from legseg_bids.cli import resources
-from legseg_bids.cli.parser import parse, resources_from, settings_from
+from legseg_bids.cli.parser import GROUP, parse, resources_from, settings_from, without_effect
 from legseg_bids.errors import ExitCode, LegsegError
 from legseg_bids.settings import Settings
 
@@ -102,7 +102,9 @@ def _run(words: Sequence[str] | None, stop: Stop) -> tuple[ExitCode, str]:
     """Run one of the levels; exit code and reason."""
     args = parse(words)
     settings = settings_from(args)
-    if args.analysis_level == "group":
+    if args.analysis_level == GROUP:
+        for option in without_effect(args):
+            print(f"NOTE: {option} chooses nothing here: the tables hold all of OUTPUT_DIR")
         return ExitCode.OK, _group(settings)
     outcomes = _participants(settings, args, stop.say)
     from legseg_bids.workflows.outcomes import exit_code, summary

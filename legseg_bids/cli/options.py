@@ -25,6 +25,16 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         return super()._format_action_invocation(short if action.option_strings else action)
 
 
+class _ExecSpec(argparse.Action):
+    """Print the descriptor and end, as ``--version`` does: nothing else need be given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from legseg_bids.cli.boutiques import text
+
+        print(text(), end="")
+        parser.exit()
+
+
 def add_positionals(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """What the command line begins with; not required with ``--config-file``."""
     words: dict[str, Any] = {} if required else {"nargs": "?", "default": None}
@@ -72,13 +82,13 @@ def add_resources(group: argparse._ArgumentGroup) -> None:
     """Processors, memory, device and networks."""
     group.add_argument(
         *spellings("--nprocs", "--nthreads", "--n-cpus"),
-        type=_count,
+        type=count,
         metavar="N",
         help="processors for the whole run (default: all that this process is allowed)",
     )
     group.add_argument(
         *spellings("--omp-nthreads"),
-        type=_count,
+        type=count,
         metavar="N",
         help="threads for each image (default: all processors, at most "
         f"{THREADS_PER_IMAGE}); nprocs / omp-nthreads images run at the same time",
@@ -172,6 +182,12 @@ def add_other(group: argparse._ArgumentGroup) -> None:
         "-v", "--verbose", action="count", default=0, help="say more (-vv, -vvv: still more)"
     )
     group.add_argument("--version", action="version", version=f"legseg-bids {__version__}")
+    group.add_argument(
+        *spellings("--bids-exec-spec"),
+        action=_ExecSpec,
+        nargs=0,
+        help="print this command line as a Boutiques descriptor (JSON), then stop",
+    )
 
 
 def spellings(*names: str) -> list[str]:
@@ -186,6 +202,20 @@ def spellings(*names: str) -> list[str]:
     return list(dict.fromkeys(name for pair in both for name in pair))
 
 
+def count(text: str) -> int:
+    """A whole number of at least 1.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the text is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text!r}: expected a whole number of at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
 def _switch(
     group: argparse._ArgumentGroup,
     *names: str,
@@ -198,13 +228,6 @@ def _switch(
     )
     # Set here, as Python 3.11 and 3.12 would add the default to it.
     action.help = help
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"{text!r}: expected a whole number of at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def _device(text: str) -> str:

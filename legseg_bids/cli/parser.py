@@ -6,6 +6,7 @@ Nothing heavy is imported here: ``--help`` must answer at once.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from legseg_bids.cli.exit_codes import help_text
 from legseg_bids.errors import NoFilterMatch, UnknownLevel, UsageError
 from legseg_bids.settings import GIB, Settings
 
-LEVELS = ("participant", "group")
+GROUP = "group"
+LEVELS = ("participant", GROUP)
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 
 _USAGE = """\
@@ -161,15 +163,22 @@ def resources_from(args: argparse.Namespace) -> resources.Resources:
     )
 
 
+def without_effect(args: argparse.Namespace) -> tuple[str, ...]:
+    """Options that were given and choose nothing at the group level, which takes all there is."""
+    if args.analysis_level != GROUP:
+        return ()
+    names = ("exclude_participant_label", "session_label", "bids_filter_file")
+    return tuple(f"--{name.replace('_', '-')}" for name in names if getattr(args, name))
+
+
 def _plugin_args(path: Path | None) -> dict[str, Any]:
     """What a plug-in file says of processors (``n_procs``) and memory (``memory_gb``)."""
     if path is None:
         return {}
-    from legseg_bids.workflows.plugin_file import read_plugin
+    from legseg_bids.workflows.plugin_file import IN_SETTINGS, read_plugin
 
     args = read_plugin(path).args
-    names = ("n_procs", "memory_gb")
-    found: dict[str, Any] = {name: args[name] for name in names if name in args}
+    found: dict[str, Any] = {name: args[name] for name in IN_SETTINGS if name in args}
     for name, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
             msg = f"plug-in file {path}: {name} is {value!r}; expected a number of at least 1"
@@ -207,11 +216,11 @@ def _participants(args: argparse.Namespace) -> tuple[str, ...]:
     """Labels to keep; empty where nothing was selected or excluded."""
     chosen = _labels(args.participant_label, "sub-")
     excluded = set(_labels(args.exclude_participant_label, "sub-"))
-    if not excluded:
+    if not excluded or args.analysis_level == GROUP:
         return chosen
     present = sorted(path.name[4:] for path in args.bids_dir.glob("sub-*") if path.is_dir())
     kept = tuple(label for label in chosen or present if label not in excluded)
-    if not kept:
+    if not kept and (chosen or present):
         msg = "every participant is excluded; expected at least one; exclude fewer labels"
         raise NoFilterMatch(msg)
     return kept
@@ -219,6 +228,16 @@ def _participants(args: argparse.Namespace) -> tuple[str, ...]:
 
 def _labels(words: Sequence[str], prefix: str) -> tuple[str, ...]:
     """Labels without their prefix, each once; a single word may name a text file."""
-    if len(words) == 1 and Path(words[0]).is_file():
-        words = Path(words[0]).read_text(encoding="utf-8").split()
+    if len(words) == 1 and os.path.isfile(words[0]):  # noqa: PTH113 - a label may be any text
+        words = _read_labels(Path(words[0]))
     return tuple(dict.fromkeys(word.removeprefix(prefix) for word in words))
+
+
+def _read_labels(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"labels {path} cannot be read ({error}); expected a text file with a label on each "
+            "line; save it as UTF-8 text"
+        ) from error

@@ -20,8 +20,6 @@ GYROMAGNETIC_RATIO = 42.577
 """Of the proton, MHz per tesla."""
 TOLERANCE = 0.15
 TIE = 0.02
-LONGEST_SECONDS = 0.1
-"""Echo times above this are taken as milliseconds: no gradient echo waits so long."""
 
 
 def echo_phase(echo_time: float, field_strength: float) -> float:
@@ -108,28 +106,6 @@ def choose_opposed_echo(
     best = min(distances) + TIE
     equal = [index for index, distance in enumerate(distances) if distance <= best]
     return min(equal, key=lambda index: echo_times[index])
-
-
-def to_seconds(echo_time: float) -> tuple[float, bool]:
-    """Give an echo time in seconds, and whether it had to be converted.
-
-    BIDS wants seconds; some converters write milliseconds. Values above 0.1 are taken as
-    milliseconds.
-
-    Raises
-    ------
-    ValueError
-        If it is not a positive, finite number.
-
-    Examples
-    --------
-    >>> to_seconds(0.0045), to_seconds(4.5)
-    ((0.0045, False), (0.0045, True))
-    """
-    _require_positive("echo time", echo_time)
-    if echo_time > LONGEST_SECONDS:
-        return echo_time / 1000.0, True
-    return echo_time, False
 
 
 def magnitude(real: NDArray[Any], imaginary: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import Any
 from legseg_bids.bids.names import printable
 from legseg_bids.settings import GIB, Settings
 from legseg_bids.workflows.monitor import start_table, watched
-from legseg_bids.workflows.plugin_file import make_plugin, read_plugin
+from legseg_bids.workflows.plugin_file import IN_SETTINGS, Plugin, make_plugin, read_plugin
 
 #: The steps that are worth a line even where nobody asked for many.
 LOUD_STEPS = frozenset({"prepare", "segment", "write", "join"})
@@ -50,7 +50,8 @@ def choose_plugin(
 ) -> Any:
     """A plug-in instance: that of the plug-in file, else serial or parallel.
 
-    Serial for one image or one worker. The arguments of a plug-in file go before ours.
+    Serial for one image or one worker. The arguments of a plug-in file go before ours, but for
+    processors and memory, of which the settings know already.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def choose_plugin(
     if monitor is not None:
         start_table(monitor)
     if plugin is not None and not plugin.is_local and plugin.name != "Linear":
-        return make_plugin(plugin, on_status)
+        return make_plugin(plugin, on_status, settings.work_dir)
     workers = min(settings.nprocs, images)
     if workers < 2 if plugin is None else plugin.name == "Linear":
         return _serial(on_status, monitor)
@@ -84,7 +85,7 @@ def choose_plugin(
         "memory_gb": workers * settings.memory / GIB,
         "raise_insufficient": False,
         "mp_context": "forkserver",
-        **(plugin.args if plugin else {}),
+        **_beside_settings(plugin),
         "status_callback": on_status,
         "verbosity": verbosity,
         "monitor": monitor,
@@ -100,6 +101,12 @@ def _serial(on_status: OnStatus, monitor: Path | None) -> Any:
     if monitor is not None:
         on_status = watched(on_status, monitor)
     return LinearPlugin({"status_callback": _of_begun_steps(on_status)})
+
+
+def _beside_settings(plugin: Plugin | None) -> dict[str, Any]:
+    """Arguments of a plug-in file that are not part of the settings."""
+    found = plugin.args if plugin else {}
+    return {name: value for name, value in found.items() if name not in IN_SETTINGS}
 
 
 def _of_begun_steps(on_status: OnStatus) -> OnStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from legseg_bids.bids.derivative import Neighbours, checksums, is_done, sha256
+from legseg_bids.bids.derivative import Neighbours, checksums, sha256, why_not_done
 from legseg_bids.bids.sets import StationSet
 from legseg_bids.bids.stations import Station
 from legseg_bids.settings import Settings
@@ -32,7 +32,11 @@ class Ledger:
 
     def done(self, station: Station) -> bool:
         """Whether a station was finished before, with this configuration and these files."""
-        return is_done(
+        return not self.why_not(station)
+
+    def why_not(self, station: Station) -> str:
+        """Say why a station does not count as done; empty if it does."""
+        return why_not_done(
             self._settings.output_dir,
             station,
             self._config_hash,

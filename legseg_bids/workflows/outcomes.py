@@ -119,10 +119,12 @@ def log_outcomes(
         Takes a line about a table that cannot be written: the images do not suffer from it.
     """
     code = exit_code(outcomes)
-    for subject in sorted(set(subjects)):
-        rows = [outcome.row() for outcome in outcomes if outcome.subject == subject]
+    rows: dict[str, list[tuple[str, ...]]] = {subject: [] for subject in sorted(set(subjects))}
+    for outcome in outcomes:
+        rows.get(outcome.subject, []).append(outcome.row())
+    for subject, mine in rows.items():
         try:
-            write_outcomes(output_dir, subject, run, code, rows)
+            write_outcomes(output_dir, subject, run, code, mine)
         except OutputError as error:
             say(str(error))
 

@@ -21,6 +21,8 @@ PLUGINS = (
     "LSF", "OAR", "PBS", "PBSGraph", "SGE", "SGEGraph", "SLURM", "SLURMGraph", "SomaFlow",
 )  # fmt: skip
 KEYS = ("plugin", "plugin_args")
+#: Arguments that the command line knows by other names, and that go through the settings.
+IN_SETTINGS = ("n_procs", "memory_gb")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Plugin:
     def is_local(self) -> bool:
         """Whether our own parallel plug-in takes its place."""
         return self.name in ("MultiProc", "LegacyMultiProc")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it hands the steps to other machines."""
+        return not self.is_local and self.name not in ("Linear", "Debug")
 
 
 def read_plugin(path: Path) -> Plugin:
@@ -62,11 +69,24 @@ def read_plugin(path: Path) -> Plugin:
     return Plugin(content["plugin"], {str(key): value for key, value in args.items()})
 
 
-def make_plugin(plugin: Plugin, on_status: Callable[[Any, str], None]) -> Any:
-    """An instance of nipype's own plug-in."""
+def make_plugin(
+    plugin: Plugin, on_status: Callable[[Any, str], None], work_dir: Path | None = None
+) -> Any:
+    """An instance of nipype's own plug-in, or of ours in the place of ``SLURMGraph``.
+
+    Raises
+    ------
+    UsageError
+        If it hands steps to other machines and there is no work folder that they can see.
+    """
+    args = {**plugin.args, "status_callback": on_status}
+    if plugin.is_remote:
+        slurm_graph = import_module("legseg_bids.workflows.slurm_graph")
+        slurm_graph.prepare_for_batch(plugin.name, work_dir)
+        if plugin.name == "SLURMGraph":
+            return slurm_graph.WaitingSLURMGraph(args)
     module = import_module("nipype.pipeline.plugins")
-    kind = getattr(module, f"{plugin.name}Plugin")
-    return kind(plugin_args={**plugin.args, "status_callback": on_status})
+    return getattr(module, f"{plugin.name}Plugin")(plugin_args=args)
 
 
 def _parse(path: Path) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any
 
 from legseg_bids.bids.merged import remove_merged
@@ -115,6 +116,7 @@ def run_rounds(
     }
     progress = Progress(names, run.say, run.verbosity) if names else None
     _write_extras(sets, todo, run)
+    named = first_of_each_name(sets)
     problem, merged = "", []
     for part in parts(sets, run):
         require_output(run.settings.output_dir)
@@ -124,7 +126,7 @@ def run_rounds(
             break
         if run.settings.merge_stations:
             require_output(run.settings.output_dir)
-            merged += merge_sets(part, sets, run)
+            merged += merge_sets(part, named, run)
     return problem, merged
 
 
@@ -180,17 +182,25 @@ def run_stations(
     try:
         workflow.run(plugin=plugin)
     except Exception as error:  # noqa: BLE001 - images that failed left their crash files
-        return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        return crash_reason("".join(format_exception_only(error)))
     finally:
         _tidy(chosen, run)
     return ""
 
 
 def merge_sets(
-    sets: Sequence[StationSet], all_sets: Sequence[StationSet], run: Run
+    sets: Sequence[StationSet], named: Mapping[str, StationSet], run: Run
 ) -> list[Outcome]:
-    """Merge the stations of each set that has several, and say what became of it."""
-    named = first_of_each_name(all_sets)
+    """Merge the stations of each set that has several, and say what became of it.
+
+    Parameters
+    ----------
+    sets : sequence of StationSet
+        What to merge.
+    named : mapping of str to StationSet
+        Of the whole run, which set a name belongs to; see :func:`first_of_each_name`.
+    run : Run
+    """
     ledger = run.ledger(sets)
     made: list[Outcome] = []
     plans: list[MergePlan] = []

@@ -81,13 +81,17 @@ def run_participants(
     """
     check_places(settings.bids_dir, settings.output_dir, settings.work_dir)
     networks = choose_networks(settings)
-    with _work_folder(settings.work_dir) as work:
+    with _work_folder(None if dry_run else settings.work_dir) as work:
         run = Run(settings, networks, work, say, verbosity, is_parallel(settings))
         discovery = find_stations(settings, say)
+        if dry_run and not discovery.stations:
+            # The error below has room for the first reasons only.
+            print(*plan_lines(discovery, {}), sep="\n", flush=True)
         stations = discovery.require_stations()
         assert_unique(output_paths(settings.output_dir, s.output_name).labels for s in stations)
         sets = find_sets(stations)
         todo = stations_to_do(sets, run)
+        _tell_why_again(todo, sets, run)
         made = {s.output_name: _finished(s, run, Status.DONE) for s in stations}
         merged: list[Outcome] = []
         if dry_run:
@@ -110,6 +114,16 @@ def stations_to_do(sets: Sequence[StationSet], run: Run) -> list[Station]:
     ledger = run.ledger(sets)
     everything = run.settings.overwrite
     return [s for m in sets for s in m.stations if everything or not ledger.done(s)]
+
+
+def _tell_why_again(todo: Sequence[Station], sets: Sequence[StationSet], run: Run) -> None:
+    """Say of stations that seemed to be finished why they are not."""
+    if run.settings.overwrite:
+        return
+    ledger = run.ledger(sets)
+    for station in todo:
+        if output_paths(run.settings.output_dir, station.output_name).sidecar.exists():
+            run.say(f"{station.stem}: to be segmented again, because {ledger.why_not(station)}")
 
 
 def choose_networks(settings: Settings) -> Networks:
@@ -174,7 +188,9 @@ def _segment(
     before = write_dataset_files(output, run.settings.bids_dir)
     if before:
         run.say(f"{output} also holds results of version {before}")
-    subjects = {station.subject for station in todo} | {m.subject for m in sets if m.is_several}
+    subjects = {station.subject for station in todo}
+    if run.settings.merge_stations:
+        subjects |= {members.subject for members in sets if members.is_several}
     with claim(output, subjects, run.say) as claims:
         sweep(output, claims.mine)
         made, merged = _segment_mine([m for m in sets if m.subject in claims.mine], run)
@@ -218,7 +234,9 @@ def _outcome(
         if failure:
             message = f"not reached, because {other.source_name} stopped its set: {failure}"
             return Outcome(station.source_name, Status.FAILED, message)
-    message = "not reached, because the run stopped before it" + f": {problem}" * bool(problem)
+    message = "not reached, because the run stopped before it"
+    message += " as it was asked to (--stop-on-first-crash)" * run.settings.stop_on_first_crash
+    message += f": {problem}" * bool(problem)
     return Outcome(station.source_name, Status.FAILED, message)
 
 

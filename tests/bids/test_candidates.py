@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -252,8 +253,9 @@ def test_discovery_survives_every_name(stems: list[str], folder: str) -> None:
     root = Path("/no/such/dataset")
     images = tuple(root / "sub-1" / folder / f"{stem}.nii.gz" for stem in stems)
     found = discover(Dataset(root, ("1",), images, ()), lambda times, b0: 0)
-    assert not found.stations
     assert all(str(skip).isprintable() for skip in found.skipped)
+    for station in found.stations:
+        assert re.fullmatch(r"sub-1/anat/sub-1_[A-Za-z0-9+_-]*\w+\.nii\.gz", station.output_name)
 
 
 JSON = st.recursive(

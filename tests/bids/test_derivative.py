@@ -14,8 +14,8 @@ from legseg_bids.bids import derivative, write
 from legseg_bids.bids.derivative import (
     StationResult,
     checksums,
-    is_done,
     read_legseg,
+    why_not_done,
     write_station,
 )
 from legseg_bids.bids.discover import discover, index
@@ -100,31 +100,44 @@ def test_files_that_are_no_longer_asked_for_go(out: Path, station) -> None:
 
 
 def test_done_means_same_configuration_and_same_input(out: Path, station) -> None:
-    assert not is_done(out, station, "abc")
+    assert "is missing" in why_not_done(out, station, "abc")
     run(out, station)
-    assert is_done(out, station, "abc")
-    assert not is_done(out, station, "other")
-    assert not is_done(out, station, "abc", probabilities=True)
-    assert not is_done(out, station, "abc", figure=True)
+    assert not why_not_done(out, station, "abc")
+    assert "other networks" in why_not_done(out, station, "other")
+    assert "probseg.nii.gz is missing" in why_not_done(out, station, "abc", probabilities=True)
+    assert "png is missing" in why_not_done(out, station, "abc", figure=True)
     station.source.write_bytes(station.source.read_bytes() + b"\0")
-    assert not is_done(out, station, "abc")
+    assert "has changed" in why_not_done(out, station, "abc")
     station.source.unlink()
-    assert not is_done(out, station, "abc")
+    assert "cannot be read" in why_not_done(out, station, "abc")
 
 
 @pytest.mark.parametrize("lost", ["labels", "table", "sidecar", "mask", "confidence"])
 def test_a_lost_file_means_not_done(out: Path, station, lost: str) -> None:
     paths = run(out, station)
     getattr(paths, lost).unlink()
-    assert not is_done(out, station, "abc")
+    assert why_not_done(out, station, "abc")
 
 
 def test_done_means_the_same_neighbours(out: Path, station) -> None:
     sums = {"sub-1/anat/sub-1_chunk-1_T1w.nii.gz": {"opposed": "aa"}}
     run(out, station, details={"Neighbours": sums})
-    assert is_done(out, station, "abc", neighbours=lambda: sums)
-    assert not is_done(out, station, "abc")
-    assert not is_done(out, station, "abc", neighbours=lambda: dict.fromkeys(sums))
+    assert not why_not_done(out, station, "abc", neighbours=lambda: sums)
+    assert "other stations" in why_not_done(out, station, "abc")
+    changed = {name: {"opposed": "bb"} for name in sums}
+    assert "other stations" in why_not_done(out, station, "abc", neighbours=lambda: changed)
+
+
+def test_a_neighbour_that_can_no_longer_be_read_takes_nothing_back(out: Path, station) -> None:
+    sums = {"sub-1/anat/sub-1_chunk-1_T1w.nii.gz": {"opposed": "aa"}}
+    run(out, station, details={"Neighbours": sums})
+    assert not why_not_done(out, station, "abc", neighbours=lambda: dict.fromkeys(sums))
+
+
+def test_a_neighbour_that_can_be_read_at_last_changes_the_result(out: Path, station) -> None:
+    sums = {"sub-1/anat/sub-1_chunk-1_T1w.nii.gz": {"opposed": "aa"}}
+    run(out, station, details={"Neighbours": dict.fromkeys(sums)})
+    assert "other stations" in why_not_done(out, station, "abc", neighbours=lambda: sums)
 
 
 def test_check_sums_tell_the_volumes_of_a_file_apart(station) -> None:
@@ -136,7 +149,7 @@ def test_check_sums_tell_the_volumes_of_a_file_apart(station) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"Legseg": 3}'])
 def test_a_spoilt_sidecar_means_not_done(out: Path, station, content: str) -> None:
     run(out, station).sidecar.write_text(content)
-    assert not is_done(out, station, "abc")
+    assert why_not_done(out, station, "abc")
 
 
 @pytest.mark.parametrize("step", ["write_labels", "write_text", "write_json"])
@@ -149,7 +162,7 @@ def test_a_run_that_stops_half_way_is_not_done(out, station, monkeypatch, step: 
     monkeypatch.setattr(derivative, step, fail)
     with pytest.raises(OutputError):
         run(out, station)
-    assert not is_done(out, station, "abc")
+    assert why_not_done(out, station, "abc")
 
 
 def test_the_sidecar_is_written_last(out: Path, station, monkeypatch) -> None:
@@ -178,7 +191,7 @@ def test_nothing_is_touched_when_a_measure_is_unknown(out: Path, station) -> Non
     header = read_image(station.source).header
     with pytest.raises(ValueError, match="not described"):
         write_station(out, station, header, StationResult(result().labels, [{"x": 1}]), "abc")
-    assert is_done(out, station, "abc")
+    assert not why_not_done(out, station, "abc")
 
 
 def test_probabilities_need_one_name_each(out: Path, station) -> None:

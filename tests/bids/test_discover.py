@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from legseg_bids.bids.dataset import Dataset
 from legseg_bids.bids.discover import discover, index
 from legseg_bids.bids.filters import Filters
 from legseg_bids.bids.names import assert_unique, output_path
@@ -206,12 +207,21 @@ def break_link(root: Path, name: str) -> None:
     path.symlink_to("../../.git/annex/objects/nowhere")
 
 
-def test_a_broken_link_is_reported_and_not_worked_around(build, nearest_odd) -> None:
+def test_a_broken_link_stays_a_station_and_is_not_worked_around(build, nearest_odd) -> None:
+    """It fails by name when it is read; |W - F| instead would give other labels elsewhere."""
     root = build(anat(acq__dOUT_T1w={}, acq__dW_T1w=WATER, acq__dF_T1w=FAT))
     break_link(root, "sub-1_acq-dOUT_T1w.nii.gz")
-    found = discover(index(root), nearest_odd)
-    assert not found.stations
-    assert "datalad get sub-1/anat/sub-1_acq-dOUT_T1w.nii.gz" in str(found.skipped[0])
+    station = only(discover(index(root), nearest_odd))
+    assert station.files["opposed"].name == "sub-1_acq-dOUT_T1w.nii.gz"
+
+
+def test_a_folder_called_like_an_image_is_reported(build, nearest_odd) -> None:
+    root = build(anat(acq__dOUT_T1w={}))
+    path = root / "sub-1/anat/sub-1_acq-dOUT_T1w.nii.gz"
+    path.unlink()
+    path.mkdir()
+    skipped = discover(Dataset(root, ("1",), (path,), ()), nearest_odd).skipped
+    assert "is no file" in skipped[0].reason
 
 
 def test_a_broken_companion_only_costs_the_fat_fraction(build, nearest_odd) -> None:

@@ -37,6 +37,14 @@ def test_bad_places(tmp_path: Path, output: str, work: str | None, match: str) -
         check_places(tmp_path / "raw", tmp_path / output, work and tmp_path / work)
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_folder_that_is_not_named_in_utf_8(tmp_path: Path, place: int) -> None:
+    places = [tmp_path / "raw", tmp_path / "out", tmp_path / "work"]
+    places[place] = tmp_path / os.fsdecode(b"stu\xfcdie")
+    with pytest.raises(UsageError, match="expected UTF-8"):
+        check_places(*places)
+
+
 def test_a_link_into_the_input_is_seen(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "out").symlink_to("raw")

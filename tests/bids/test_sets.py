@@ -98,6 +98,17 @@ def test_of_two_sets_with_one_name_the_first_has_it() -> None:
     assert first_of_each_name(sets) == {sets[0].merged_name: sets[0]}
 
 
+def test_a_station_that_is_alone_takes_no_name() -> None:
+    """It is not merged, so that others may have the name that its merged image would have."""
+    alone = station("sub-1/anat/sub-1_T1w.nii.gz", family="x")
+    pair = [station(f"sub-1/anat/sub-1_acq-{a}_T1w.nii.gz", family="y") for a in ("calf", "thigh")]
+    sets = find_sets([alone, *pair])
+    assert sorted(len(members.stations) for members in sets) == [1, 2]
+    assert len({members.merged_name for members in sets}) == 1
+    (kept,) = first_of_each_name(sets).values()
+    assert kept.is_several
+
+
 def test_place_names_participant_and_session() -> None:
     (one,) = find_sets([station("sub-1/ses-a/anat/sub-1_ses-a_T1w.nii.gz")])
     assert one.place == "sub-1 ses-a"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from legseg_bids.bids.queries import KINDS
+from legseg_bids.bids.queries import load_queries
 from legseg_bids.bids.sidecars import (
     KIND_TEXT,
     dseg_sidecar,
@@ -88,4 +88,4 @@ def test_the_other_sidecars_name_their_sources() -> None:
 
 
 def test_every_kind_of_station_has_words() -> None:
-    assert set(KIND_TEXT) == set(KINDS)
+    assert set(KIND_TEXT) == {query.kind for query in load_queries().queries}

@@ -178,6 +178,13 @@ def test_probabilities_come_back_in_steps(tmp_path: Path, dtype: type) -> None:
     np.testing.assert_array_equal(found.affine, source().get_best_affine())
 
 
+def test_steps_do_not_depend_on_the_largest_probability(tmp_path: Path) -> None:
+    write_probabilities(tmp_path / "p.nii.gz", np.full((*SHAPE, 2), 0.4), source())
+    stored = nib.load(tmp_path / "p.nii.gz").dataobj
+    assert stored.slope == pytest.approx(1 / 255)
+    assert np.unique(stored.get_unscaled()).tolist() == [102]
+
+
 def test_a_source_with_one_volume_in_four_dimensions_is_a_grid_too() -> None:
     header = source()
     header.set_data_shape((*SHAPE, 1))

@@ -25,12 +25,12 @@ FAILED = {
     "volumes": "expected one 3-D volume",
     "flat": "no usable position and voxel size",
     "grids": "expected the same grid",
+    "link": "datalad get",
 }
 SKIPPED = {
     "wateronly": "without its fat image",
     "timeless": "no usable EchoTime",
     "late": "no opposed-phase echo",
-    "link": "datalad get",
     "nothing": "no image to look at",
 }
 GOOD = ("acquired", "single", "some", "negative", "milliseconds", "waterfat")
@@ -143,7 +143,8 @@ def test_first_crash_stops_the_run_if_asked_to(legseg: Legseg, tmp_path: Path) -
     ended = legseg("--stop-on-first-crash", bids=write_dataset(tmp_path / "three", images))
     assert [line.split(":")[0] for line in ended.lines[:-1]] == ["SEGMENTED", "FAILED", "FAILED"]
     assert "no signal" in ended.lines[1]
-    assert "not reached" in ended.lines[2]
+    assert "stopped before it as it was asked to (--stop-on-first-crash): " in ended.lines[2]
+    assert "no signal" in ended.lines[2]
     assert ended.code == 1
 
 

@@ -180,6 +180,21 @@ class TestOptions:
         legseg()
         assert legseg("--dry-run").lines[1].endswith("done")
 
+    def test_a_dry_run_makes_no_work_folder(self, legseg: Legseg, tmp_path: Path) -> None:
+        assert legseg("--dry-run", "-w", str(tmp_path / "work")).code == 0
+        assert not (tmp_path / "work").exists()
+
+    def test_a_dry_run_says_of_each_file_why_it_is_left_out(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        """Also where that is so of all of them, and of more than an error has room for."""
+        names = [f"sub-{n:02d}/anat/sub-{n:02d}_acq-in_T1w" for n in range(1, 13)]
+        bids = write_dataset(tmp_path / "in", dict.fromkeys(names, opposed()))
+        ended = legseg("--dry-run", bids=bids)
+        assert ended.code == 66
+        rows = [line for line in ended.lines if "is in phase" in line and line.startswith("sub-")]
+        assert len(rows) == 12
+
 
 class TestSecondRun:
     def test_recomputes_nothing(self, legseg: Legseg, tmp_path: Path) -> None:
@@ -344,6 +359,13 @@ def test_group_names_who_is_missing(legseg: Legseg) -> None:
     legseg()
     ended = legseg("--participant-label", "01", "02", level="group")
     assert "MISSING: sub-02: no finished image" in ended.lines
+
+
+def test_group_says_what_chooses_nothing(legseg: Legseg) -> None:
+    legseg()
+    ended = legseg("--exclude-participant-label", "01", level="group", bids=Path("-"))
+    assert ended.code == 0
+    assert ended.lines[0].startswith("NOTE: --exclude-participant-label chooses nothing here")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 import legseg_bids
 from legseg_bids.cli.exit_codes import load_exit_codes
-from legseg_bids.cli.parser import build_parser, parse, settings_from
+from legseg_bids.cli.parser import build_parser, parse, settings_from, without_effect
 from legseg_bids.errors import NoFilterMatch, UnknownLevel, UsageError
 from legseg_bids.settings import GIB, Settings
 
@@ -215,3 +215,35 @@ def test_every_option_stands_in_the_documentation() -> None:
         for name in action.option_strings:
             if "_" not in name and not name.startswith("--no-"):
                 assert f"`{name}" in text, name
+
+
+def test_a_missing_dataset_is_not_blamed_on_the_labels(folder: Path) -> None:
+    """What is missing is said where the dataset is read."""
+    words = [str(folder / "gone"), str(folder / "out"), "participant"]
+    assert settings_from(parse([*words, "--exclude-participant-label", "01"])).participants == ()
+
+
+def test_a_label_of_any_length_is_a_label(folder: Path) -> None:
+    assert settings(folder, "--participant-label", "a" * 300).participants == ("a" * 300,)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf01\r\n02\r\n", b"sub-01\nsub-02"])
+def test_files_of_labels_as_windows_writes_them(folder: Path, content: bytes) -> None:
+    (folder / "labels.txt").write_bytes(content)
+    made = settings(folder, "--participant-label", str(folder / "labels.txt"))
+    assert made.participants == ("01", "02")
+
+
+def test_a_file_of_labels_that_is_no_text(folder: Path) -> None:
+    (folder / "labels.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(UsageError, match="expected a text file"):
+        settings(folder, "--participant-label", str(folder / "labels.xls"))
+
+
+def test_what_chooses_nothing_at_the_group_level_is_known(folder: Path) -> None:
+    options = ["--session-label", "a", "--exclude-participant-label", "01"]
+    words = ["-", str(folder / "out"), "group", *options, "--participant-label", "02"]
+    args = parse(words)
+    assert without_effect(args) == ("--exclude-participant-label", "--session-label")
+    assert settings_from(args).participants == ("02",)
+    assert without_effect(parse(["-", "out", "participant", *options])) == ()

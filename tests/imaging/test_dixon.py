@@ -14,7 +14,6 @@ from legseg_bids.imaging.dixon import (
     in_phase,
     opposed_phase,
     opposedness,
-    to_seconds,
 )
 
 
@@ -75,20 +74,9 @@ def test_tolerance_is_what_decides() -> None:
     assert choose_opposed_echo([0.0012], 3.0) == 0
 
 
-@pytest.mark.parametrize(
-    ("given_time", "seconds", "converted"),
-    [(0.00345, 0.00345, False), (0.08, 0.08, False), (3.45, 0.00345, True), (0.98, 0.00098, True)],
-)
-def test_milliseconds_are_recognised(given_time: float, seconds: float, converted: bool) -> None:
-    time, was_converted = to_seconds(given_time)
-    assert time == pytest.approx(seconds)
-    assert was_converted is converted
-
-
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
 def test_impossible_numbers_are_refused(bad: float) -> None:
     for call in (
-        lambda: to_seconds(bad),
         lambda: echo_phase(bad, 3.0),
         lambda: echo_phase(0.003, bad),
     ):

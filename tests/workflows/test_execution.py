@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from legseg_bids.errors import UsageError
 from legseg_bids.settings import GIB, Settings
 from legseg_bids.workflows.execution import Progress, choose_plugin, is_parallel
 from legseg_bids.workflows.nipype_settings import configure_nipype
@@ -78,10 +79,12 @@ class TestPluginFile:
         return choose_plugin(settings, 9, ignore, monitor=tmp_path / "table.tsv")
 
     def test_multiproc_is_ours_and_its_arguments_go_first(self, tmp_path: Path) -> None:
+        """But for processors and memory: the parser has weighed them against the options."""
         text = "plugin: MultiProc\nplugin_args: {n_procs: 3, maxtasksperchild: 1}\n"
-        plugin = self.choose(tmp_path, text, workers=1)
+        plugin = self.choose(tmp_path, text, workers=2)
         assert type(plugin).__name__ == "ResilientMultiProc"
-        assert (plugin.processors, plugin.memory_gb) == (3, 3.0)
+        assert plugin.processors == 2 * SETTINGS.omp_nthreads
+        assert plugin.memory_gb == 2 * SETTINGS.memory / GIB
         assert plugin.plugin_args["maxtasksperchild"] == 1
         assert plugin.plugin_args["status_callback"] is ignore
 
@@ -89,9 +92,13 @@ class TestPluginFile:
         assert type(self.choose(tmp_path, "plugin: Linear")).__name__ == "LinearPlugin"
 
     def test_a_batch_system_is_left_to_nipype(self, tmp_path: Path) -> None:
-        plugin = self.choose(tmp_path, '{"plugin": "SLURM", "plugin_args": {"max_jobs": 7}}')
+        (tmp_path / "plugin.yml").write_text('{"plugin": "SLURM", "plugin_args": {"max_jobs": 7}}')
+        settings = replace(SETTINGS, plugin_file=tmp_path / "plugin.yml")
+        plugin = choose_plugin(replace(settings, work_dir=Path("/shared/work")), 9, ignore)
         assert type(plugin).__name__ == "SLURMPlugin"
         assert plugin.max_jobs == 7
+        with pytest.raises(UsageError, match="give it with -w"):
+            choose_plugin(settings, 9, ignore)
 
     @pytest.mark.parametrize(("name", "parallel"), [("SLURM", True), ("Linear", False)])
     def test_what_makes_one_graph(self, tmp_path: Path, name: str, parallel: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from skeleton import tree
+from skeleton import outphase_dataset, tree
 from stations import chunk, two_stations
 
 from legseg_bids.settings import Settings
@@ -57,6 +57,42 @@ def test_what_another_run_finished_meanwhile_is_not_done_again(
     monkeypatch.setattr(module, "prepare_output", prepare_output)
     assert statuses(run(two, lines)) == [Status.DONE] * 3
     assert not any("segmenting" in line for line in lines)
+
+
+def test_why_a_finished_station_is_segmented_again_is_told(two: Settings, tmp_path: Path) -> None:
+    """A filter that hides a neighbour makes another set of what is left."""
+    lines: Lines = []
+    run(two, lines)
+    assert not any("again" in line for line in lines)
+    (tmp_path / "filter.json").write_text('{"all": {"chunk": 1}}')
+    assert statuses(run(replace(two, filter_file=tmp_path / "filter.json"), lines)) == [
+        Status.SEGMENTED
+    ]
+    (told,) = (line for line in lines if "again" in line)
+    assert told.startswith("sub-01_acq-outphase_chunk-1_T1w: to be segmented again, because")
+    assert "located with other stations" in told
+
+
+def test_what_is_done_is_not_claimed_where_nothing_shall_be_merged(two: Settings) -> None:
+    """Its participant may be another run's; and no empty log folder is made."""
+    run(two)
+    with claim(two.output_dir, ["01"]):
+        outcomes = run(replace(two, merge_stations=False))
+    assert statuses(outcomes) == [Status.DONE] * 2
+
+
+def test_names_of_merged_images_are_compared_once_however_many_sets_there_are(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from legseg_bids.workflows import rounds
+
+    calls: list[int] = []
+    real = rounds.first_of_each_name
+    monkeypatch.setattr(
+        rounds, "first_of_each_name", lambda sets: (calls.append(len(sets)), real(sets))[1]
+    )
+    run(replace(settings, bids_dir=outphase_dataset(tmp_path / "three", 3)))
+    assert calls == [3]
 
 
 def test_drawing_and_table_of_costs(two: Settings) -> None:
