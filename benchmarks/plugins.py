@@ -3,9 +3,9 @@
 
     python benchmarks/plugins.py [--participants 6] [--plugins Linear MultiProc SLURMGraph]
 
-What is printed is all time: the little work itself, the same for all, and what the plug-in adds to
-it, which is scheduling, files between steps, and the start of workers or jobs. So compare rows with
-each other. SLURMGraph needs Slurm and a folder that its nodes see (--folder).
+What is printed is all time: the little work itself, the same for all, and what the plug-in adds:
+scheduling, files between steps, and the start of workers or jobs. So compare rows with each other.
+SLURMGraph needs Slurm and a folder that its nodes see (--folder).
 """
 
 from __future__ import annotations

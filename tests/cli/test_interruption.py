@@ -24,6 +24,11 @@ PATIENCE = 60
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
+def _as_from_a_terminal() -> None:
+    """Undo what a shell does to commands in the background: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Running:
     """A run in a session of its own, as one that was started from a terminal."""
@@ -103,6 +108,7 @@ def start(bids: Path, tmp_path: Path, tiny_models: Path) -> Iterator[Start]:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_as_from_a_terminal,
             cwd=tmp_path,
             env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "NUMBA_DISABLE_JIT": "1"},
         )
