@@ -281,6 +281,7 @@ def test_an_unknown_user_without_a_home(anybody: Path, tiny_models: Path) -> Non
 
 READ_ONLY = """
 set -e
+PATH=$PATH:/usr/sbin:/sbin
 mount --rbind / /mnt; mount -o remount,bind,ro /mnt
 mount --bind "$1" "/mnt$1"; shift
 exec chroot /mnt "$@"
