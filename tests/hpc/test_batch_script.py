@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,9 +61,13 @@ def test_bash_can_read_it() -> None:
     assert subprocess.run(["bash", "-n", BATCH], check=False).returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="needs shellcheck")
+BESIDE_PYTHON = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+SHELLCHECK = shutil.which("shellcheck", path=BESIDE_PYTHON)
+
+
+@pytest.mark.skipif(SHELLCHECK is None, reason="needs shellcheck")
 def test_shellcheck_finds_nothing() -> None:
-    done = subprocess.run(["shellcheck", BATCH], capture_output=True, text=True, check=False)
+    done = subprocess.run([SHELLCHECK, BATCH], capture_output=True, text=True, check=False)
     assert done.stdout == ""
 
 
