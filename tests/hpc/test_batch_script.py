@@ -129,7 +129,9 @@ def test_scratch_is_private_empty_and_removed(place: Path) -> None:
 def test_told_to_stop(place: Path) -> None:
     """TERM reaches the program, whose end is waited for; who comes next is not begun."""
     source = "signal.signal(15, lambda *_: (time.sleep(0.3), sys.exit(143)))\n"
-    program(place / "bin/legseg", source + "open(sys.argv[0] + '.up', 'w')\ntime.sleep(60)")
+    # Short naps: a signal just before a long one would wait for its end.
+    naps = "for _ in range(1200):\n    time.sleep(0.05)"
+    program(place / "bin/legseg", source + f"open(sys.argv[0] + '.up', 'w')\n{naps}")
     task = start(place, "--per-task", 3)
     while not (place / "bin/legseg.up").exists():
         assert task.poll() is None
