@@ -30,6 +30,7 @@ HUNGRY = 2600
 LEGSEG = f"""
 if "sub-03" in sys.argv:
     hungry = b"x" * ({HUNGRY} * 10**6)
+    time.sleep(5)  # Slurm looks now and then
     del hungry
 os.execv({sys.executable!r}, [{sys.executable!r}, {str(ROOT / "run.py")!r}, *sys.argv[1:]])
 """
