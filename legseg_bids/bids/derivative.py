@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from legseg_bids.bids.sidecars import (
 )
 from legseg_bids.bids.stations import Station
 from legseg_bids.bids.write import (
-    cannot_write,
+    remove,
     write_json,
     write_labels,
     write_probabilities,
@@ -101,7 +101,7 @@ def write_station(
     """
     paths = output_paths(output_dir, station.output_name)
     table = table_text(result.rows)
-    _remove(paths.sidecar)
+    remove([paths.sidecar])
     write_labels(paths.labels, result.labels, header)
     _write_mask(paths, station, header, result)
     _write_confidence(paths, station, header, result)
@@ -231,16 +231,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
 def _write_mask(paths: OutputPaths, station: Station, header: Any, result: StationResult) -> None:
     if result.mask is None:
-        _remove_all([paths.mask, paths.mask_sidecar])
+        remove([paths.mask, paths.mask_sidecar])
     else:
         write_labels(paths.mask, result.mask.astype("uint8"), header)
         write_json(paths.mask_sidecar, mask_sidecar(station))
@@ -250,7 +243,7 @@ def _write_probabilities(
     paths: OutputPaths, station: Station, header: Any, result: StationResult
 ) -> None:
     if result.probabilities is None:
-        _remove_all([paths.probabilities, paths.probabilities_sidecar])
+        remove([paths.probabilities, paths.probabilities_sidecar])
         return
     names, volumes = list(result.probability_names), result.probabilities.shape[-1]
     if len(names) != volumes:
@@ -263,13 +256,7 @@ def _write_confidence(
     paths: OutputPaths, station: Station, header: Any, result: StationResult
 ) -> None:
     if result.confidence is None:
-        _remove_all([paths.confidence, paths.confidence_sidecar])
+        remove([paths.confidence, paths.confidence_sidecar])
         return
     write_probabilities(paths.confidence, result.confidence, header)
     write_json(paths.confidence_sidecar, confidence_sidecar(station))
-
-
-def _remove_all(paths: Iterable[Path]) -> None:
-    """Files of an earlier run that would no longer belong to the labels."""
-    for path in paths:
-        _remove(path)

@@ -20,7 +20,7 @@ from legseg_bids.bids.derivative import read_legseg, sha256
 from legseg_bids.bids.names import output_paths
 from legseg_bids.bids.sets import MergedPaths, merged_paths
 from legseg_bids.bids.sidecars import merged_sidecar, table_text
-from legseg_bids.bids.write import cannot_write, write_json, write_labels, write_text
+from legseg_bids.bids.write import remove, write_json, write_labels, write_text
 
 Sums = dict[str, dict[str, str]]
 
@@ -161,11 +161,7 @@ def remove_merged(paths: MergedPaths) -> None:
     OutputError
         If a file cannot be removed.
     """
-    for path in (paths.sidecar, paths.labels, paths.table, paths.figure):
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+    remove([paths.sidecar, paths.labels, paths.table, paths.figure])
 
 
 def _labels(output_dir: Path, names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -93,6 +93,21 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
         f"{path} cannot be written ({error.strerror or error}); expected a writable folder with "
         "space left; free space, change permissions, or choose another output folder"
     )
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files in this order, as far as they exist.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed; those after it are still there.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:

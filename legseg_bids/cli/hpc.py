@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from legseg_bids.cli.hpc_parser import parser
-from legseg_bids.cli.options import spellings
+from legseg_bids.cli.options import label_file, spellings
 from legseg_bids.cli.resources import parse_memory
 from legseg_bids.cli.slurm import (
     SCRIPT,
@@ -328,8 +328,9 @@ def corrected(found: Mapping[str, State], table: Sequence[str]) -> dict[str, Sta
 
 def _labels(words: Sequence[str]) -> list[str]:
     """Labels with ``sub-``; a single word may name a text file or participants.tsv."""
-    if len(words) == 1 and Path(words[0]).is_file():
-        lines = Path(words[0]).read_text(encoding="utf-8-sig").splitlines()
+    text = label_file(words)
+    if text is not None:
+        lines = text.splitlines()
         words = [line.split()[0] for line in lines if line.strip() and line[0] != "#"]
         words = words[1:] if words[:1] == ["participant_id"] else words
     return [f"sub-{word.removeprefix('sub-')}" for word in words]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from legseg_bids import __version__
-from legseg_bids.cli.options import spellings
+from legseg_bids.cli.options import count, spellings
 
 _EPILOG = """\
 The same command again submits what failed or was killed, the latter with twice the memory and
@@ -63,20 +63,20 @@ def _add_program(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_jobs(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--participants-per-task", type=_count, default=1, metavar="N")
-    group.add_argument("--throttle", type=_count, default=50, metavar="N", help="tasks at a time")
+    group.add_argument("--participants-per-task", type=count, default=1, metavar="N")
+    group.add_argument("--throttle", type=count, default=50, metavar="N", help="tasks at a time")
     group.add_argument(
         "--max-array",
-        type=_count,
+        type=count,
         default=1000,
         metavar="N",
         help="tasks in an array (Slurm's MaxArraySize - 1; default: 1000); more become several "
         "arrays, one after the other",
     )
-    group.add_argument("--cpus", type=_count, default=2, metavar="N", help="of each task")
+    group.add_argument("--cpus", type=count, default=2, metavar="N", help="of each task")
     group.add_argument("--mem", metavar="SIZE", help="of each task, as 4GB (default: measured)")
     group.add_argument("--max-mem", metavar="SIZE", default="64GiB", help="never ask for more")
-    group.add_argument("--minutes", type=_count, metavar="N", help="default: from the images")
+    group.add_argument("--minutes", type=count, metavar="N", help="default: from the images")
     group.add_argument(
         "--group",
         choices=("afterany", "afterok", "none"),
@@ -91,9 +91,3 @@ def _add_jobs(group: argparse._ArgumentGroup) -> None:
         help="option for sbatch, as --sbatch=--account=legs; may be given several times",
     )
     group.add_argument("--force", action="store_true", help="although jobs are in the queue")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
-    return int(text)

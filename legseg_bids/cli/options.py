@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from legseg_bids import __version__
 from legseg_bids.cli.resources import THREADS_PER_IMAGE
+from legseg_bids.errors import UsageError
 
 ENGINES = ("auto", "openvino", "torch")
 
@@ -200,6 +203,25 @@ def spellings(*names: str) -> list[str]:
     """
     both = ((name, "--" + name[2:].replace("-", "_")) for name in names)
     return list(dict.fromkeys(name for pair in both for name in pair))
+
+
+def label_file(words: Sequence[str]) -> str | None:
+    """Text of the file that a single word names; None where the words are labels themselves.
+
+    Raises
+    ------
+    UsageError
+        If the file is no text.
+    """
+    if len(words) != 1 or not os.path.isfile(words[0]):  # noqa: PTH113 - a label may be any text
+        return None
+    try:
+        return Path(words[0]).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"labels {words[0]} cannot be read ({error}); expected a text file with a label on "
+            "each line; save it as UTF-8 text"
+        ) from error
 
 
 def count(text: str) -> int:

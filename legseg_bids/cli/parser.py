@@ -6,7 +6,6 @@ Nothing heavy is imported here: ``--help`` must answer at once.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -228,16 +227,6 @@ def _participants(args: argparse.Namespace) -> tuple[str, ...]:
 
 def _labels(words: Sequence[str], prefix: str) -> tuple[str, ...]:
     """Labels without their prefix, each once; a single word may name a text file."""
-    if len(words) == 1 and os.path.isfile(words[0]):  # noqa: PTH113 - a label may be any text
-        words = _read_labels(Path(words[0]))
+    text = options.label_file(words)
+    words = words if text is None else text.split()
     return tuple(dict.fromkeys(word.removeprefix(prefix) for word in words))
-
-
-def _read_labels(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").split()
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"labels {path} cannot be read ({error}); expected a text file with a label on each "
-            "line; save it as UTF-8 text"
-        ) from error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.errors import ImageError
-from legseg_bids.imaging.volume import Volume
+from legseg_bids.imaging.volume import Volume, spacing_of, voxel_volume_of
 
 Box = tuple[slice, slice, slice]
 
@@ -58,13 +58,12 @@ class Grid:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Distance between voxel centres along each axis, mm."""
-        dx, dy, dz = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
-        return dx, dy, dz
+        return spacing_of(self.affine)
 
     @property
     def voxel_volume(self) -> float:
         """Volume of one voxel, mm³ (right for sheared affines too)."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
+        return voxel_volume_of(self.affine)
 
     @property
     def heights(self) -> NDArray[np.float64]:

@@ -53,13 +53,23 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Distance between voxel centres along each axis, mm."""
-        dx, dy, dz = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
-        return dx, dy, dz
+        return spacing_of(self.affine)
 
     @property
     def voxel_volume(self) -> float:
         """Volume of one voxel, mm³ (right for sheared affines too)."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
+        return voxel_volume_of(self.affine)
+
+
+def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Distance between voxel centres along each axis of an affine (4, 4), mm."""
+    dx, dy, dz = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    return dx, dy, dz
+
+
+def voxel_volume_of(affine: NDArray[np.float64]) -> float:
+    """Volume of one voxel of an affine (4, 4), mm³ (right for sheared ones too)."""
+    return float(abs(np.linalg.det(affine[:3, :3])))
 
 
 def _checked_affine(affine: NDArray[Any]) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from legseg_bids.segment.pipeline import LOCATOR, NETWORKS
 from legseg_bids.settings import Settings, config_hash
 from legseg_bids.workflows.causes import crash_reason
 from legseg_bids.workflows.execution import Say, is_parallel
+from legseg_bids.workflows.ledger import Ledger
 from legseg_bids.workflows.locks import claim
 from legseg_bids.workflows.outcomes import (
     Outcome,
@@ -90,8 +91,9 @@ def run_participants(
         stations = discovery.require_stations()
         assert_unique(output_paths(settings.output_dir, s.output_name).labels for s in stations)
         sets = find_sets(stations)
-        todo = stations_to_do(sets, run)
-        _tell_why_again(todo, sets, run)
+        ledger = run.ledger(sets)
+        todo = stations_to_do(sets, ledger, run)
+        _tell_why_again(todo, ledger, run)
         made = {s.output_name: _finished(s, run, Status.DONE) for s in stations}
         merged: list[Outcome] = []
         if dry_run:
@@ -100,7 +102,7 @@ def run_participants(
             print(*plan_lines(discovery, done), sep="\n", flush=True)
             made |= {s.output_name: Outcome(s.source_name, Status.PLANNED) for s in todo}
         else:
-            segmented, merged = _segment(sets, todo, run)
+            segmented, merged = _segment(sets, todo, ledger, run)
             made |= segmented
         outcomes = (*made.values(), *merged, *map(_left_out, discovery.skipped))
         mine = {s.subject for s in todo if made[s.output_name].status is not Status.ELSEWHERE}
@@ -109,18 +111,16 @@ def run_participants(
     return outcomes
 
 
-def stations_to_do(sets: Sequence[StationSet], run: Run) -> list[Station]:
+def stations_to_do(sets: Sequence[StationSet], ledger: Ledger, run: Run) -> list[Station]:
     """Stations without a result that still holds; all of them if results are to be replaced."""
-    ledger = run.ledger(sets)
     everything = run.settings.overwrite
     return [s for m in sets for s in m.stations if everything or not ledger.done(s)]
 
 
-def _tell_why_again(todo: Sequence[Station], sets: Sequence[StationSet], run: Run) -> None:
+def _tell_why_again(todo: Sequence[Station], ledger: Ledger, run: Run) -> None:
     """Say of stations that seemed to be finished why they are not."""
     if run.settings.overwrite:
         return
-    ledger = run.ledger(sets)
     for station in todo:
         if output_paths(run.settings.output_dir, station.output_name).sidecar.exists():
             run.say(f"{station.stem}: to be segmented again, because {ledger.why_not(station)}")
@@ -172,7 +172,7 @@ def find_stations(settings: Settings, say: Say) -> Discovery:
 
 
 def _segment(
-    sets: Sequence[StationSet], todo: Sequence[Station], run: Run
+    sets: Sequence[StationSet], todo: Sequence[Station], ledger: Ledger, run: Run
 ) -> tuple[dict[str, Outcome], list[Outcome]]:
     """Segment and merge what no other run is at work on.
 
@@ -193,7 +193,7 @@ def _segment(
         subjects |= {members.subject for members in sets if members.is_several}
     with claim(output, subjects, run.say) as claims:
         sweep(output, claims.mine)
-        made, merged = _segment_mine([m for m in sets if m.subject in claims.mine], run)
+        made, merged = _segment_mine([m for m in sets if m.subject in claims.mine], ledger, run)
     for station in todo:
         if station.subject in claims.busy:
             who = f"{claims.busy[station.subject]}; run again when it has ended"
@@ -203,31 +203,31 @@ def _segment(
 
 
 def _segment_mine(
-    sets: Sequence[StationSet], run: Run
+    sets: Sequence[StationSet], ledger: Ledger, run: Run
 ) -> tuple[dict[str, Outcome], list[Outcome]]:
     """Segment and merge sets that nobody else can touch; see :func:`_segment`."""
     # Once more: another run may have finished some before this one could claim them.
-    todo = stations_to_do(sets, run)
+    todo = stations_to_do(sets, ledger, run)
     _write_logs(todo, run)
     old = {path for s in todo for path in run.log_dir(s.subject).glob("crash-*.txt")}
     problem, merged = run_rounds(sets, {station.output_name for station in todo}, run)
-    ledger = run.ledger(sets)
+    after = run.ledger(sets)
     set_of = {s.output_name: members for members in sets for s in members.stations}
     made = {
-        s.output_name: _outcome(s, set_of[s.output_name], run, old, problem, done=ledger.done(s))
-        for s in todo
+        s.output_name: _outcome(s, set_of[s.output_name], after, run, old, problem) for s in todo
     }
     return made, merged
 
 
 def _outcome(
-    station: Station, members: StationSet, run: Run, old: set[Path], problem: str, *, done: bool
+    station: Station, members: StationSet, ledger: Ledger, run: Run, old: set[Path], problem: str
 ) -> Outcome:
     """What became of a station that the graph was to segment."""
     failure = _failure(station, run, old)
     if failure:
         return Outcome(station.source_name, Status.FAILED, failure)
-    if done or _written(station, run):
+    # What this run wrote names this run: only else need the sources be read once more.
+    if _written(station, run) or ledger.done(station):
         return _finished(station, run, Status.SEGMENTED)
     for other in members.others(station):
         failure = _failure(other, run, old)

@@ -11,13 +11,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from discovered import only, taken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legseg_bids.bids.candidates import count_volumes
 from legseg_bids.bids.dataset import Dataset
 from legseg_bids.bids.discover import discover, index
-from legseg_bids.bids.stations import Discovery, Station
+from legseg_bids.bids.stations import Discovery
 
 THREE_TESLA = {"MagneticFieldStrength": 3}
 Find = Callable[[Mapping[str, Mapping[str, Any]]], Discovery]
@@ -36,15 +37,6 @@ def find(build, nearest_odd) -> Find:
         return discover(index(root), nearest_odd)
 
     return _find
-
-
-def only(discovery: Discovery) -> Station:
-    assert len(discovery.stations) == 1, discovery
-    return discovery.stations[0]
-
-
-def taken(station: Station) -> dict[str, str]:
-    return {role: path.name.partition(".")[0] for role, path in station.files.items()}
 
 
 def below(folder: str, *names: str, **sidecar: Any) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from discovered import only, taken
 
 from legseg_bids.bids.dataset import Dataset
 from legseg_bids.bids.discover import discover, index
@@ -42,15 +43,6 @@ def find(build, nearest_odd):
         return discover(index(build(images)), nearest_odd)
 
     return _find
-
-
-def only(discovery: Discovery) -> Station:
-    assert len(discovery.stations) == 1, discovery
-    return discovery.stations[0]
-
-
-def taken(station: Station) -> dict[str, str]:
-    return {role: path.name.partition(".")[0] for role, path in station.files.items()}
 
 
 def test_an_acquired_opposed_phase_image(find) -> None:

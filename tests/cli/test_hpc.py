@@ -415,6 +415,19 @@ def test_labels_that_no_list_can_hold(place: Place, name: str) -> None:
     assert "letters, digits and +" in told.said
 
 
+def test_a_label_too_long_for_a_file_name_is_a_label(place: Place) -> None:
+    told = place.hpc("--participant-label", "a" * 300)
+    assert told.code == 18
+    assert "expected a folder; check the labels" in told.said
+
+
+def test_a_list_that_is_no_text(place: Place) -> None:
+    place.bids.joinpath("list.bin").write_bytes(b"\xff\xfe\x00")
+    told = place.hpc("--participant-label", place.bids / "list.bin")
+    assert told.code == 2
+    assert "save it as UTF-8 text" in told.said
+
+
 @pytest.mark.parametrize("name", ["a\nb", "a\\b"])
 def test_paths_that_slurm_cannot_take(place: Place, name: str) -> None:
     place.out = place.out / name
