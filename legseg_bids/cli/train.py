@@ -13,7 +13,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     out = argparse.ArgumentParser(
         prog="legseg-train",
-        description="Train a network on legs simulated from label maps of real anatomy.",
+        description="Train a network on legs simulated from label maps of real anatomy; "
+        "`legseg-train own --help`: on images of your own.",
     )
     out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
     out.add_argument("--atlas", type=Path, required=True, help="folder with the label maps")
@@ -35,7 +36,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``legseg-train``."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["own"]:
+        from legseg_bids.cli.train_own import main as own
+
+        return own(words[1:])
+    options = parser().parse_args(words)
     import torch
 
     from legseg_bids.errors import LegsegError
@@ -51,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.learning_rate:
             recipe = replace(recipe, learning_rate=options.learning_rate)
         maps = [load_anatomy(options.atlas, name, options.cache) for name in recipe.anatomies]
-        if recipe.people:
-            maps = with_people(maps, options.atlas / recipe.people, options.cache)
+        if recipe.people or recipe.blend:
+            folder = options.atlas / recipe.people if recipe.people else None
+            maps = with_people(maps, folder, options.cache, region=recipe.region)
         train(recipe, maps, options.run, options.minutes, options.device, begin=options.begin)
     except (LegsegError, ValueError) as error:
         print(f"legseg-train: {error}", file=sys.stderr)

@@ -42,6 +42,26 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def mixed(
+    weights: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Mean of two sets of weights of which one was refined from the other.
+
+    On the straight line between them a network often does better on images unlike those of the
+    last training than at its end (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR
+    2022).
+
+    Parameters
+    ----------
+    share : float
+        Of ``other``, 0 to 1.
+    """
+    return {
+        k: torch.lerp(v, other[k].to(v.dtype), share) if v.dtype.is_floating_point else v
+        for k, v in weights.items()
+    }
+
+
 def load_network(recipe: Recipe, weights: Mapping[str, Tensor]) -> nn.Module:
     """The recipe's architecture with these weights, in float32, ready to compute."""
     network = create(recipe.network["name"], **network_options(recipe)).eval()
@@ -149,7 +169,7 @@ def _data_format(recipe: Recipe) -> dict[str, Any]:
         "dtype": "float32",
         "value_range": [0, 2],
         "is_patch_data": not flat,
-        "channel_def": {"0": "opposed-phase gradient echo"},
+        "channel_def": {"0": "gradient echo in opposed phase, or in phase"},
     }
     if flat:
         heads = {"side": recipe.sides, "part": recipe.parts}
@@ -223,7 +243,13 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k} for row in csv.DictReader(file)]
 
 
-def export(recipe: Recipe, run: Path, models: Path, note: str = "") -> Path:
+def export(
+    recipe: Recipe,
+    run: Path,
+    models: Path,
+    note: str = "",
+    mix: tuple[Path, float] | None = None,
+) -> Path:
     """Write the bundle of a training run.
 
     Parameters
@@ -235,6 +261,8 @@ def export(recipe: Recipe, run: Path, models: Path, note: str = "") -> Path:
         Receives a folder named as the recipe.
     note : str
         What else the model card should say about the training.
+    mix : tuple of Path and float, optional
+        Another run whose weights are mixed in, and their share; see :func:`mixed`.
 
     Returns
     -------
@@ -247,7 +275,11 @@ def export(recipe: Recipe, run: Path, models: Path, note: str = "") -> Path:
         If a file would be larger than :data:`LARGEST`.
     """
     checkpoint = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
-    weights = rounded(checkpoint["average"])
+    average = checkpoint["average"]
+    if mix is not None:
+        other = torch.load(mix[0] / "checkpoint.pt", weights_only=True, map_location="cpu")
+        average = mixed(average, other["average"], mix[1])
+    weights = rounded(average)
     network = load_network(recipe, weights)
     bundle = models / recipe.name
     for folder in ("configs", "models", "docs"):

@@ -32,6 +32,8 @@ class Recipe:
         ``upper`` or ``lower`` (segmentation).
     people : str
         Folder below the atlas with partial maps of more people; empty: the anatomies only.
+    blend : bool
+        Whether the anatomies are given one another's shapes even without such a folder.
     held_out : tuple of str
         How the names of those people begin that only the validation sees.
     size, pixel_mm : int, float
@@ -49,6 +51,7 @@ class Recipe:
     channels: tuple[int, ...] = ()
     region: str = ""
     people: str = ""
+    blend: bool = False
     held_out: tuple[str, ...] = ()
     size: int = 128
     pixel_mm: float = 3.0

@@ -11,7 +11,7 @@ from legseg_bids.cli.export import main
 from legseg_bids.segment.engines import load_engine
 from legseg_bids.segment.models import load_model
 from legseg_bids.train import export as export_module
-from legseg_bids.train.export import export, rounded
+from legseg_bids.train.export import export, mixed, rounded
 from legseg_bids.train.loop import train
 from legseg_bids.train.recipe import Recipe
 
@@ -77,3 +77,11 @@ def test_command_without_a_run(tmp_path: Path, capsys) -> None:
     code = main(["thigh", "--run", str(tmp_path), "--models", str(tmp_path)])
     assert code == 1
     assert "train one with legseg-train" in capsys.readouterr().err
+
+
+def test_weights_are_mixed_by_their_share() -> None:
+    first = {"a": torch.tensor([0.0, 4.0]), "n": torch.tensor(3)}
+    second = {"a": torch.tensor([1.0, 0.0]), "n": torch.tensor(9)}
+    found = mixed(first, second, 0.25)
+    assert found["a"].tolist() == [0.25, 3.0]
+    assert int(found["n"]) == 3

@@ -1,4 +1,4 @@
-"""What a network is asked to make small."""
+"""The losses of the shipped networks: cross-entropy plus soft Dice, and the locator's."""
 
 from __future__ import annotations
 
