@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from legseg_bids.anatomy.labels import load_labels
 
@@ -45,6 +46,47 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else float("nan")
+
+
+def distance95(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> float:
+    """95th percentile of the distances between two outlines, the larger of both directions.
+
+    Outlines are taken slice by slice, as they are drawn; distances are in space.
+
+    Parameters
+    ----------
+    a, b : ndarray of bool, shape (x, y, z)
+    spacing : tuple of float
+        Voxel size, mm.
+
+    Returns
+    -------
+    float
+        In mm; NaN if one of the masks is empty.
+
+    Examples
+    --------
+    >>> a = np.zeros((9, 9, 1), bool)
+    >>> a[2:5, 2:5] = True
+    >>> float(distance95(a, np.roll(a, 2, axis=0), (1.5, 1.5, 6.0)))
+    3.0
+    """
+    if not (a.any() and b.any()):
+        return float("nan")
+    box = ndimage.find_objects((a | b).astype(np.uint8))[0]
+    edges = [_outline(mask[box]) for mask in (a, b)]
+    away = [ndimage.distance_transform_edt(~edge, sampling=spacing) for edge in edges]
+    both = (away[1][edges[0]], away[0][edges[1]])
+    return float(max(np.percentile(one, 95) for one in both))
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels of a mask with a neighbour in the same slice that is not of it."""
+    cross = np.zeros((3, 3, 3), bool)
+    cross[:, 1, 1] = cross[1, :, 1] = True
+    return np.asarray(mask & ~ndimage.binary_erosion(mask, cross))
 
 
 def foreign_labels(scheme: str) -> dict[int, tuple[int, ...]]:

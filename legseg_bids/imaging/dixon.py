@@ -20,6 +20,8 @@ GYROMAGNETIC_RATIO = 42.577
 """Of the proton, MHz per tesla."""
 TOLERANCE = 0.15
 TIE = 0.02
+SYMMETRY = 0.1
+"""Two opposed echoes lie evenly around an in-phase one if no farther off than this share."""
 
 
 def echo_phase(echo_time: float, field_strength: float) -> float:
@@ -175,21 +177,112 @@ def fat_fraction(water: NDArray[Any], fat: NDArray[Any]) -> NDArray[np.float32]:
     return fraction
 
 
-def _signals(
-    water: NDArray[Any], fat: NDArray[Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    if water.shape != fat.shape:
-        raise ValueError(
-            f"water has shape {water.shape} and fat {fat.shape}; expected the same grid; "
-            "resample one to the other"
-        )
-    return _magnitude(water), _magnitude(fat)
+def two_point_fraction(in_phase: NDArray[Any], opposed: NDArray[Any]) -> NDArray[np.float32]:
+    """Compute the fat fraction (I - O) / (2 I) of magnitudes, which cannot exceed one half.
+
+    A voxel that is more than half fat gets the share of its water.
+
+    Parameters
+    ----------
+    in_phase, opposed : ndarray, same shape
+        Magnitudes; values that are negative or not finite count as 0.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        In [0, 0.5]; 0 where there is no signal at all.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> two_point_fraction(np.array([10, 10, 10]), np.array([8, 0, 8.0]))
+    array([0.1, 0.5, 0.1], dtype=float32)
+    """
+    both, difference = _signals(in_phase, opposed, ("the in-phase image", "the opposed-phase one"))
+    fraction = np.zeros_like(both)
+    np.divide(both - difference, 2 * both, out=fraction, where=both > 0)
+    return np.clip(fraction, 0.0, 0.5, out=fraction)
 
 
-def _magnitude(data: NDArray[Any]) -> NDArray[np.float32]:
+def choose_in_phase_echoes(
+    echo_times: Sequence[float],
+    field_strength: float,
+    opposed: int,
+    tolerance: float = TOLERANCE,
+) -> tuple[int, int | None] | None:
+    """Choose the echoes that, with an opposed one, give the fat fraction.
+
+    Parameters
+    ----------
+    echo_times : sequence of float
+        Seconds.
+    field_strength : float
+        Tesla.
+    opposed : int
+        Position of the opposed echo in `echo_times`.
+    tolerance : float
+        Largest distance from in phase and from opposed phase that is accepted, turns.
+
+    Returns
+    -------
+    (int, int or None) or None
+        Positions of the in-phase echo that is nearest in time, and of another opposed echo that
+        lies as far beyond it, if there is one; of two that are as near, the one that has one.
+        None without an in-phase echo.
+
+    Examples
+    --------
+    >>> choose_in_phase_echoes([0.00345, 0.0046, 0.00575], 3.0, 0)
+    (1, 2)
+    >>> choose_in_phase_echoes([0.00115, 0.0023], 3.0, 0)
+    (1, None)
+    """
+    away = [opposedness(echo_time, field_strength) for echo_time in echo_times]
+    others = [
+        time for time, distance in zip(echo_times, away, strict=True) if distance <= tolerance
+    ]
+    found = []
+    for number, distance in enumerate(away):
+        if 0.5 - distance <= tolerance:
+            step = echo_times[number] - echo_times[opposed]
+            beyond = _nearest(others, echo_times[number] + step, SYMMETRY * abs(step))
+            place = None if beyond is None else echo_times.index(beyond)
+            found.append((round(abs(step), 5), place is None, number, place))
+    return min(found)[2:] if found else None
+
+
+def _nearest(times: Sequence[float], wanted: float, reach: float) -> float | None:
+    """The time that is nearest to the wanted one, if any is within reach."""
+    close = [time for time in times if abs(time - wanted) <= reach]
+    return min(close, key=lambda time: abs(time - wanted), default=None)
+
+
+def clean(data: NDArray[Any]) -> NDArray[np.float32]:
+    """Copy of magnitudes in which values that are negative or not finite are 0.
+
+    Examples
+    --------
+    >>> clean(np.array([2.0, -1.0, np.nan]))
+    array([2., 0., 0.], dtype=float32)
+    """
     magnitude = data.astype(np.float32)
     magnitude[~(np.isfinite(magnitude) & (magnitude > 0))] = 0.0
     return magnitude
+
+
+def _signals(
+    first: NDArray[Any], second: NDArray[Any], names: tuple[str, str] = ("water", "fat")
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if first.shape != second.shape:
+        raise ValueError(
+            f"{names[0]} has shape {first.shape} and {names[1]} {second.shape}; expected the same "
+            "grid; resample one to the other"
+        )
+    return clean(first), clean(second)
 
 
 def _require_positive(what: str, value: float) -> None:

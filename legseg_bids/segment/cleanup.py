@@ -11,7 +11,8 @@ The rule for pieces of one label
     What is kept is then looked at slice by slice: a piece of less than 30 mm² and less
     than a tenth of the label's largest piece in that slice is removed.
 
-Subcutaneous fat (151) is exempt: it is one thin sheet that may well be interrupted.
+Subcutaneous fat (151) is a thin sheet that may well be interrupted. Of it, pieces are removed that
+do not reach the outside of the body in their slice: they are fat within or between muscles.
 
 Background of less than 15 mm² in a slice that is enclosed by a single label becomes that
 label; so does what was removed, if the hole that it leaves is at most 500 mm².
@@ -70,8 +71,10 @@ def clean_labels(
     if inner.size:
         kept = inner.copy(order="F")
         for label, where in _boxes(inner):
-            if label != FAT:
-                crop = kept[where]
+            crop = kept[where]
+            if label == FAT:
+                crop[_inner_fat(inner)[where]] = 0
+            else:
                 crop[_stray(inner[where] == label, spacing)] = 0
         _fill(kept, (kept == 0) & (inner > 0), spacing[0] * spacing[1])
         cleaned[box] = kept
@@ -91,6 +94,21 @@ def _stray(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDAr
     pieces, _ = ndimage.label(_widened(mask, spacing), PLANE_8_AND_UP)
     kept = mask & _large_pieces(np.where(mask, pieces, 0))[pieces]
     return np.asarray((mask & ~kept) | _islands(kept, spacing[0] * spacing[1]))
+
+
+def _inner_fat(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pieces of subcutaneous fat that touch neither the outside nor the border of the image."""
+    fat = labels == FAT
+    pieces, count = ndimage.label(fat, IN_PLANE_8)
+    outside, _ = ndimage.label(labels == 0, IN_PLANE_4)
+    is_open = np.zeros(int(outside.max()) + 1, bool)
+    is_open[_at_border(outside)] = True
+    is_open[0] = False
+    beside = ndimage.maximum_filter(is_open[outside].astype(np.uint8), (3, 3, 1), mode="constant")
+    keep = np.zeros(count + 1, bool)
+    keep[np.unique(pieces[fat & (beside > 0)])] = True
+    keep[_at_border(pieces)] = True
+    return np.asarray(fat & ~keep[pieces])
 
 
 def _widened(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:

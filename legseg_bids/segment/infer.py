@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.labels import BACKGROUND
+from legseg_bids.segment.adapter import adapt
 from legseg_bids.segment.engines import Engine
 from legseg_bids.segment.limb import LimbImage
 from legseg_bids.segment.models import SegmentationSpec
 from legseg_bids.segment.patches import Patch, plan
+from legseg_bids.segment.tiles import fixed_patches
 
 MIB = 1024**2
 BASELINE = 300 * MIB
@@ -51,21 +53,23 @@ def segment_limb(
     """
     shape = (len(spec.labels), *image.grid)
     result = np.zeros(shape, np.float32)
-    z, y, x = image.data.shape
-    patches = plan(
-        (z, y, x),
-        spec.step,
-        spec.halo,
-        memory_bytes,
-        spec.bytes_per_voxel,
-        spec.patch,
-        reserved + result.nbytes,
-    )
+    patches = _patches(image, spec, memory_bytes, reserved + result.nbytes)
+    engine = adapt(engine, spec.convention)
     # Patches of one shape in a row: an engine compiles once for each change of shape.
     for patch in sorted(patches, key=lambda patch: patch.shape):
         (logits,) = engine(np.ascontiguousarray(image.data[patch.tile])[None, None])
         _add(result, logits[0], patch, spec, whole=len(patches) == 1)
     return result
+
+
+def _patches(
+    image: LimbImage, spec: SegmentationSpec, memory_bytes: int | None, reserved: int
+) -> tuple[Patch, ...]:
+    z, y, x = image.data.shape
+    memory = memory_bytes, spec.bytes_per_voxel
+    if spec.convention.fixed:
+        return fixed_patches((z, y, x), spec.patch, *memory, reserved)
+    return plan((z, y, x), spec.step, spec.halo, *memory, spec.patch, reserved)
 
 
 def _add(

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from legseg_bids.anatomy.labels import right_of
 from legseg_bids.anatomy.regions import Region, Side
 from legseg_bids.errors import ImageError
-from legseg_bids.imaging.intensity import normalise
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.resample import linear_taps, resample_to_spacing
+from legseg_bids.imaging.scaling import scale
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.segment.boxes import Box, occupied, span
 from legseg_bids.segment.models import SegmentationSpec
@@ -123,13 +123,12 @@ def prepare_limb(
             f"the {side} limb has no voxel in slices {z_range.start} to {z_range.stop - 1}; "
             f"expected a leg; look at the body mask"
         )
-    scaled = normalise(volume.data[box], body).transpose(2, 1, 0)
-    flips = (direction < 0, False, side is Side.RIGHT)
+    scaled = scale(volume.data[box], body, spec.convention.scaling).transpose(2, 1, 0)
+    flips = (direction < 0, False, side is Side.RIGHT and spec.convention.mirror)
     turned = np.flip(scaled, _axes(flips))
     wanted = network_spacing(volume.spacing, spec, scaled.shape[0])
     resampled, _ = resample_to_spacing(turned, volume.spacing[::-1], wanted, 1)
-    padding = [(0, -n % step) for n, step in zip(resampled.shape, spec.step, strict=True)]
-    data = np.pad(resampled.astype(np.float32, copy=False), padding)
+    data = np.pad(resampled.astype(np.float32, copy=False), _padding(resampled.shape, spec))
     z, y, x = resampled.shape
     return LimbImage(data, (z, y, x), spec.region, side, box, body, own, flips)
 
@@ -159,7 +158,7 @@ def restore(
         where, values = back(maps, least if index else 0.0)
         better = values > best[where]
         np.copyto(best[where], values, where=better)
-        np.copyto(winner[where], np.uint8(_on_side(label, image.side)), where=better)
+        np.copyto(winner[where], np.uint8(_final(label, image, spec)), where=better)
     labels, probability = winner.transpose(2, 1, 0), best.transpose(2, 1, 0)
     labels[~image.body] = 0
     probability[~image.body] = 0
@@ -187,7 +186,7 @@ def class_maps(
     back = _WayBack(image.grid, shape, image.flips)
     for label, maps in zip(spec.labels, probabilities, strict=True):
         _, values = back(maps, 0.0)
-        yield _on_side(label, image.side), np.where(image.body, values.transpose(2, 1, 0), 0)
+        yield _final(label, image, spec), np.where(image.body, values.transpose(2, 1, 0), 0)
 
 
 class _WayBack:
@@ -272,11 +271,20 @@ def network_spacing(
     >>> network_spacing((0.8, 0.8, 3.0), spec, 40), network_spacing((0.8, 0.8, 24.0), spec, 16)
     ((6.0, 1.5, 1.5), (24.0, 1.5, 1.5))
     """
-    x, y, z = spec.spacing
+    x, y, z = spacing if spec.convention.native_spacing else spec.spacing
     if spacing[2] > spec.native_z_above or slices == 1:
         z = spacing[2]
     return z, y, x
 
 
-def _on_side(label: int, side: Side) -> int:
-    return right_of(label) if side is Side.RIGHT else label
+def _padding(shape: tuple[int, ...], spec: SegmentationSpec) -> list[tuple[int, int]]:
+    """Voxels to add behind each axis: up to a multiple of the step, or to the fixed patch."""
+    if spec.convention.fixed:
+        return [(0, max(0, size - n)) for n, size in zip(shape, spec.patch, strict=True)]
+    return [(0, -n % step) for n, step in zip(shape, spec.step, strict=True)]
+
+
+def _final(label: int, image: LimbImage, spec: SegmentationSpec) -> int:
+    """The label on the limb's side; a network that sees both limbs tells the side itself."""
+    one_limb = spec.convention.view == "limb"
+    return right_of(label) if one_limb and image.side is Side.RIGHT else label

@@ -156,7 +156,8 @@ def regions_in_view(
     >>> [(str(r), z) for r, z in regions_in_view([Part.KNEE] + [Part.UPPER] * 5, 6.0)]
     [('upper', slice(0, 6, None))]
     """
-    found = [(region, z) for region in Region if (z := _range_of(parts, region)) is not None]
+    halves = (Region.LOWER, Region.UPPER)
+    found = [(region, z) for region in halves if (z := _range_of(parts, region)) is not None]
     return tuple(
         (region, z)
         for region, z in found

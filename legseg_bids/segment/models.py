@@ -13,13 +13,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from legseg_bids.anatomy.labels import BACKGROUND, load_labels
 from legseg_bids.anatomy.regions import Region
 from legseg_bids.errors import ModelError
+from legseg_bids.segment.convention import Convention, read_convention
 
 METADATA = "configs/metadata.json"
 ONNX = "models/model.onnx"
@@ -43,12 +44,15 @@ class SegmentationSpec:
     native_z_above : float
         Slices farther apart than this (mm) are left as they are.
     channels : tuple of int
-        Left label index of each output channel; 0 background, -1 not reported.
+        Left label index of each output channel; 0 background, -1 not reported. Labels of both
+        sides if the network sees both limbs at once.
     step, halo, patch : tuple of int
         Product of the strides, radius of the receptive field, and default patch,
         in voxels along (z, y, x).
     bytes_per_voxel : float
         Peak memory while running, per voxel of a patch.
+    convention : Convention
+        In what a network that was made elsewhere differs from ours.
     """
 
     region: Region
@@ -59,10 +63,11 @@ class SegmentationSpec:
     halo: tuple[int, int, int]
     patch: tuple[int, int, int]
     bytes_per_voxel: float
+    convention: Convention = field(default_factory=Convention)
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Left label indices that the network reports, rising, background first."""
+        """Indices that the network reports, rising, background first; left ones of a limb."""
         return tuple(sorted({max(channel, BACKGROUND) for channel in self.channels}))
 
 
@@ -202,7 +207,7 @@ def load_model(directory: Path, name: str, verify: bool = True) -> Model:
     directory : Path
         Folder of the bundles.
     name : str
-        ``locator``, ``thigh`` or ``lower_leg``.
+        ``locator``, ``thigh``, ``lower_leg`` or ``leg``.
     verify : bool
         Whether to compute the check sums now. Whoever reads weights through
         :meth:`Model.weights` verifies them in any case.
@@ -281,15 +286,17 @@ def _parse(name: str, path: Path, metadata: Mapping[str, Any]) -> Model:
 
 
 def _segmentation(ours: Mapping[str, Any]) -> SegmentationSpec:
+    convention = read_convention(ours.get("convention", {}))
     return SegmentationSpec(
         region=Region(ours["region"]),
         spacing=_positive("spacing", _three("spacing", ours["spacing"], float)),
         native_z_above=float(ours["native_z_above"]),
-        channels=_channels(ours["channels"]),
+        channels=_channels(ours["channels"], both=convention.view == "stack"),
         step=_positive("step", _three("step", ours["step"], int)),
         halo=_three("halo", ours["halo"], int),
         patch=_positive("patch", _three("patch", ours["patch"], int)),
         bytes_per_voxel=float(ours["bytes_per_voxel"]),
+        convention=convention,
     )
 
 
@@ -316,13 +323,12 @@ def _positive(key: str, values: tuple[Number, Number, Number]) -> tuple[Number, 
     return values
 
 
-def _channels(values: Any) -> tuple[int, ...]:
-    """Check that every channel is a label that a left limb can have."""
+def _channels(values: Any, both: bool) -> tuple[int, ...]:
+    """Check that every channel is a label that a left limb can have, or either of both."""
     channels = tuple(int(value) for value in values)
-    known = {label.index for label in load_labels() if label.side != "right"}
+    known = {label.index for label in load_labels() if both or label.side != "right"}
     odd = [c for c in channels if c not in known | {BACKGROUND, UNREPORTED}]
     if odd or BACKGROUND not in channels:
-        raise ValueError(
-            f"legseg.channels are {channels}, expected 0 and left or unpaired labels or -1"
-        )
+        which = "labels of either side" if both else "left or unpaired labels"
+        raise ValueError(f"legseg.channels are {channels}, expected 0 and {which} or -1")
     return channels

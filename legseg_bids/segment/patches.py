@@ -126,12 +126,12 @@ def plan(
         raise ValueError(f"image shape {shape} is not a multiple of the network's step {step}")
     axes = [_ways_to_cut(*axis) for axis in zip(shape, step, halo, strict=True)]
     smallest = prod(min(cuts.extent for cuts in ways) for ways in axes)
+    require_memory(memory_bytes, reserved + smallest * bytes_per_voxel)
     if memory_bytes is None:
-        budget = float(max(prod(default_patch), smallest))
+        budget = float(prod(default_patch))
     else:
         budget = (memory_bytes - reserved) / bytes_per_voxel
-    if smallest > budget:
-        raise UsageError(_too_small(memory_bytes or 0, reserved + smallest * bytes_per_voxel))
+    budget = max(budget, float(smallest))
     chosen = min(
         (ways for ways in product(*axes) if prod(cuts.extent for cuts in ways) <= budget),
         key=_cost,
@@ -152,11 +152,26 @@ def _cost(ways: tuple[_Cuts, ...]) -> tuple[int, int, int]:
     )
 
 
-def _too_small(memory: int, needed: float) -> str:
-    return (
-        f"memory limit is {memory / GIB:.2f} GiB; the network's smallest patch needs "
-        f"{needed / GIB:.2f} GiB in all; raise --mem to {ceil(needed / GIB * 10) / 10:.1f}G"
-    )
+def require_memory(memory: int | None, needed: float) -> None:
+    """Say how much memory the smallest patch takes, if there is not as much.
+
+    Parameters
+    ----------
+    memory : int or None
+        Ceiling for the process, bytes; ``None``: there is none.
+    needed : float
+        What the process needs with the smallest patch, bytes.
+
+    Raises
+    ------
+    UsageError
+        If that is more than the ceiling.
+    """
+    if memory is not None and needed > memory:
+        raise UsageError(
+            f"memory limit is {memory / GIB:.2f} GiB; the network's smallest patch needs "
+            f"{needed / GIB:.2f} GiB in all; raise --mem to {ceil(needed / GIB * 10) / 10:.1f}G"
+        )
 
 
 def _ways_to_cut(length: int, step: int, halo: int) -> list[_Cuts]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,20 +20,19 @@ from legseg_bids.imaging.volume import Volume
 from legseg_bids.segment.classify import Classification, classify
 from legseg_bids.segment.cleanup import clean_labels
 from legseg_bids.segment.engines import Engine, load_engine
-from legseg_bids.segment.infer import BASELINE, segment_limb
-from legseg_bids.segment.limb import LimbImage, RegionResult, prepare_limb, restore
+from legseg_bids.segment.limb import RegionResult
 from legseg_bids.segment.locate import Location, decide, parts_alone, regions_in_view
 from legseg_bids.segment.merge import Labels, merge
-from legseg_bids.segment.models import Model, SegmentationSpec, find_models_dir, load_model
+from legseg_bids.segment.models import Model, find_models_dir, load_model
+from legseg_bids.segment.region import Clock, run_region
 from legseg_bids.settings import Settings
 
 LOCATOR = "locator"
 NETWORKS: Mapping[Region, str] = MappingProxyType(
     {Region.UPPER: "thigh", Region.LOWER: "lower_leg"}
 )
-BYTES_PER_SOURCE_VOXEL = 16
-"""Image (4), masks (3), labels (2) and probability (4) on the source grid, and some spare."""
-
+WHOLE_LEG = "leg"
+"""Name of a bundle that stands for those of all regions, where there is one."""
 EngineMaker = Callable[[Model], Engine]
 
 
@@ -74,21 +71,11 @@ class StationResult:
         return from_canonical(self.labels, self.orientation)
 
 
-@dataclass
-class _Clock:
-    """Wall time by step."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
-
-
 def segment_station(
-    volume: Volume, settings: Settings, make_engine: EngineMaker | None = None
+    volume: Volume,
+    settings: Settings,
+    make_engine: EngineMaker | None = None,
+    in_phase: Volume | None = None,
 ) -> StationResult:
     """Label the muscles in an opposed-phase image.
 
@@ -100,6 +87,8 @@ def segment_station(
         Models, engine, device, threads and memory are used.
     make_engine : callable, optional
         Makes a model ready to run; by default :func:`load_engine` as the settings say.
+    in_phase : Volume, optional
+        W + F with the axes and grid of `volume`; see :mod:`legseg_bids.segment.contrasts`.
 
     Returns
     -------
@@ -116,15 +105,18 @@ def segment_station(
     """
     make = make_engine or engine_maker(settings)
     directory = find_models_dir(settings.models_dir)
-    clock = _Clock()
+    clock = Clock()
     with clock("prepare"):
         canonical, mask, orientation, warnings = prepare(volume)
+        other = None if in_phase is None else to_canonical(in_phase)[0]
         limbs = split_limbs(mask, canonical.spacing)
     with clock("locate"):
         location = locate_station(canonical, mask, limbs, load_model(directory, LOCATOR), make)
     models = load_region_models(directory, location, canonical.spacing[2])
     results = tuple(
-        segment_regions(canonical, mask, limbs, location, models, make, settings.memory, clock)
+        segment_regions(
+            canonical, mask, limbs, location, models, make, settings.memory, clock, other
+        )
     )
     with clock("merge"):
         merged = finish(results, canonical)
@@ -213,8 +205,24 @@ def load_region_models(
     directory: Path, location: Location, slice_distance: float
 ) -> dict[Region, Model]:
     """The models that a station needs."""
-    regions = [region for region, _ in regions_in_view(location.parts, slice_distance)]
-    return {region: load_model(directory, NETWORKS[region]) for region in regions}
+    names = networks_in_view(directory, location, slice_distance)
+    return {region: load_model(directory, name) for region, name, _ in names}
+
+
+def networks_in_view(
+    directory: Path, location: Location, slice_distance: float
+) -> tuple[tuple[Region, str, slice], ...]:
+    """The networks that a station needs: region, name of the bundle, slices."""
+    if (directory / WHOLE_LEG).is_dir():
+        return ((Region.WHOLE, WHOLE_LEG, slice(0, len(location.parts))),)
+    found = regions_in_view(location.parts, slice_distance)
+    return tuple((region, NETWORKS[region], z_range) for region, z_range in found)
+
+
+def bundles_in(directory: Path) -> tuple[str, ...]:
+    """Names of the bundles that a run with this folder uses."""
+    whole = (directory / WHOLE_LEG).is_dir()
+    return LOCATOR, *((WHOLE_LEG,) if whole else NETWORKS.values())
 
 
 def segment_regions(
@@ -225,7 +233,8 @@ def segment_regions(
     models: Mapping[Region, Model],
     make: EngineMaker,
     memory_bytes: int | None,
-    clock: _Clock | None = None,
+    clock: Clock | None = None,
+    in_phase: Volume | None = None,
 ) -> Iterator[RegionResult]:
     """Segment every region of every limb, one network in memory at a time.
 
@@ -243,13 +252,18 @@ def segment_regions(
         Makes a model ready to run.
     memory_bytes : int or None
         Ceiling for the process.
+    in_phase : Volume, optional
+        On the same grid; see :mod:`legseg_bids.segment.contrasts`.
 
     Yields
     ------
     RegionResult
     """
-    clock = clock or _Clock()
-    for region, z_range in regions_in_view(location.parts, canonical.spacing[2]):
+    clock = clock or Clock()
+    parts = regions_in_view(location.parts, canonical.spacing[2])
+    if Region.WHOLE in models:
+        parts = ((Region.WHOLE, slice(0, canonical.shape[2])),)
+    for region, z_range in parts:
         with clock("load networks"):
             engine = make(models[region])
         for run in run_region(
@@ -262,67 +276,9 @@ def segment_regions(
             engine,
             memory_bytes,
             clock,
+            in_phase,
         ):
             yield run.result
-
-
-@dataclass(frozen=True, eq=False)
-class LimbRun:
-    """What one network made of one limb.
-
-    Attributes
-    ----------
-    image : LimbImage
-        What it was given.
-    probabilities : ndarray of float32, shape (labels, z, y, x)
-        On the network's grid, one map for each of the specification's labels.
-    result : RegionResult
-        Labels on the canonical source grid.
-    """
-
-    image: LimbImage
-    probabilities: NDArray[np.float32]
-    result: RegionResult
-
-
-def run_region(
-    canonical: Volume,
-    mask: NDArray[np.bool_],
-    limbs: Sequence[LimbBox],
-    location: Location,
-    z_range: slice,
-    spec: SegmentationSpec,
-    engine: Engine,
-    memory_bytes: int | None,
-    clock: _Clock | None = None,
-) -> Iterator[LimbRun]:
-    """Run a region's network on every limb that has voxels in its slices.
-
-    Parameters
-    ----------
-    canonical, mask, limbs, location, memory_bytes
-        As in :func:`segment_regions`.
-    z_range : slice
-        Slices of the region.
-    spec, engine
-        The region's network.
-
-    Yields
-    ------
-    LimbRun
-    """
-    clock = clock or _Clock()
-    reserved = BASELINE + BYTES_PER_SOURCE_VOXEL * canonical.data.size
-    for limb, side in zip(limbs, location.sides, strict=True):
-        if not limb.mask[:, :, z_range].any():
-            continue
-        with clock("crop"):
-            image = prepare_limb(canonical, mask, limb, side, z_range, spec, location.direction)
-        with clock("network"):
-            probabilities = segment_limb(image, spec, engine, memory_bytes, reserved)
-        with clock("restore"):
-            result = restore(image, probabilities, spec)
-        yield LimbRun(image, probabilities, result)
 
 
 def finish(results: Sequence[RegionResult], canonical: Volume) -> Labels:

@@ -28,6 +28,8 @@ class Ranges:
     tilt_sigma: float = 0.08  # slices against the limb, mm per mm
     coarse_displacement: tuple[float, float] = (0.0, 7.0)
     fine_displacement: tuple[float, float] = (0.0, 2.5)
+    # Muscles begin and end at heights of their own: sigma along the limb, varying across it.
+    along_displacement: tuple[float, float] = (0.0, 8.0)
     # Other people's shapes (synth/people.py): a share of the way from the anatomy to the person,
     # a little past them and a little to the other side, so that nobody's exact shape is learnt.
     person_probability: float = 0.8
@@ -69,11 +71,12 @@ class Ranges:
     sheath: tuple[float, float] = (0.0, 0.8)  # of the fat that the fascia displaces
     # acquisition -------------------------------------------------------------------------
     contrasts: tuple[tuple[str, float], ...] = (
-        ("opposed", 0.60),
-        ("in_phase", 0.12),
-        ("water", 0.10),
-        ("fat", 0.06),
-        ("t1w", 0.12),
+        # of these, the application may feed the first three
+        ("opposed", 0.48),
+        ("in_phase", 0.20),
+        ("water", 0.16),
+        ("fat", 0.05),
+        ("t1w", 0.11),
     )
     fat_weight: tuple[float, float] = (0.7, 1.15)  # T2* and separate scaling of W and F
     fine_pixels_probability: float = 0.35  # scanners' pixels: 0.7 to 1.9 mm

@@ -29,8 +29,8 @@ from legseg_bids.synth.warp import middle_at
 
 #: Labels of the scheme with a number in the partial maps, left side, by that number.
 MUSCLES = {e.thigh_partial: e.index for e in load_labels() if e.thigh_partial and e.side == "left"}
-#: Reach of the fields around the limb's middle (y, x), and beyond knee and hip (z), mm.
-REACH, BELOW, ABOVE = 110.0, 70.0, 50.0
+#: Reach of the fields around the limb's middle (y, x), mm.
+REACH = 110.0
 #: Distance of the knots (z, y, x), about: as many as fit, mm.
 KNOTS = (48.0, 20.0, 20.0)
 #: Voxels of the straightened anatomy (z, y, x), mm.
@@ -48,11 +48,37 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Straight:
-    """The muscles of an anatomy's left limb in the straightened frame.
+class Section:
+    """Part of a limb: labels of the left side that are fitted, from where to where.
 
-    ``shares`` is (muscles, z, y, x), 0 or 1; ``grid`` says where its voxels are; ``knots`` where
-    the displacements are, with ``shape`` (z, y, x).
+    Either end is a landmark and how far beyond it the fields reach, mm.
+    """
+
+    labels: tuple[int, ...]
+    lower_end: tuple[str, float]
+    upper_end: tuple[str, float]
+
+
+def _calf_labels() -> tuple[int, ...]:
+    """Muscles of the lower leg, tibia and fibula."""
+    own = [e for e in load_labels() if e.side == "left" and e.atlas is not None]
+    muscles = [e.index for e in own if e.region == "lower" and e.tissue == "muscle"]
+    return (*muscles, 107, 109)
+
+
+#: The parts of a limb that are fitted, by region.
+SECTIONS = {
+    "upper": Section(tuple(MUSCLES[k] for k in sorted(MUSCLES)), ("knee", 70.0), ("hip", 50.0)),
+    "lower": Section(_calf_labels(), ("ankle", 40.0), ("knee", 60.0)),
+}
+
+
+@dataclass(frozen=True)
+class Straight:
+    """Structures of one limb of an anatomy in the straightened frame, lateral at low x.
+
+    ``shares`` is (structures, z, y, x), 0 or 1; ``grid`` says where its voxels are; ``knots``
+    where the displacements are, with ``shape`` (z, y, x).
     """
 
     shares: Tensor
@@ -70,21 +96,23 @@ class Fit:
     folded: float
 
 
-def straighten(anatomy: Anatomy) -> Straight:
-    """Cut the left thigh out of a prepared anatomy, its middle moved to one axis."""
-    marks = anatomy.landmarks["left"]
-    low, high = marks.knee - BELOW, marks.hip + ABOVE
+def straighten(anatomy: Anatomy, region: str = "upper", side: str = "left") -> Straight:
+    """Cut a region of one limb out of a prepared anatomy, its middle moved to one axis."""
+    section, marks = SECTIONS[region], vars(anatomy.landmarks[side])
+    (bottom, below), (top, above) = section.lower_end, section.upper_end
+    low, high = marks[bottom] - below, marks[top] + above
     z = torch.arange(low, high, VOXEL[0])
     y, x = (torch.arange(-REACH, REACH + 1, v) for v in VOXEL[1:])
-    middle = middle_at(anatomy, "left", z)
+    middle = middle_at(anatomy, side, z)
+    mirror, right = (1.0, 0) if side == "left" else (-1.0, 1)
     places = (z[:, None, None], middle[:, 1, None, None] + y[:, None])
-    label = look_up(anatomy, *places, middle[:, 0, None, None] + x).label
-    shares = torch.stack([label == MUSCLES[k] for k in sorted(MUSCLES)]).float()
+    label = look_up(anatomy, *places, middle[:, 0, None, None] + mirror * x).label
+    shares = torch.stack([label == left + right for left in section.labels]).float()
     extent = (high - low, 2 * REACH, 2 * REACH)
     shape = tuple(round(e / k) + 1 for e, k in zip(extent, KNOTS, strict=True))
     step = tuple(e / (n - 1) for e, n in zip(extent, shape, strict=True))
     first = (low, -REACH, -REACH)
-    return Straight(shares, Frame(first, VOXEL), Frame(first, step), shape)  # type: ignore[arg-type]
+    return Straight(shares, Frame(first, VOXEL), Frame(first, step), shape)
 
 
 def _blurred(shares: NDArray[np.float32] | Tensor, sigma: tuple[float, ...]) -> Tensor:
@@ -281,25 +309,34 @@ def fit_people(
 
 def with_people(
     anatomies: Sequence[Anatomy],
-    folder: Path,
+    folder: Path | None,
     cache_dir: Path,
     say: Callable[[str], Any] = print,
+    region: str = "upper",
 ) -> list[Anatomy]:
-    """The anatomies together with the people of a folder of partial maps.
+    """The anatomies with the shapes of one another, and of the people of a folder of maps.
 
     The fits (about 20 minutes for 68 limbs and three anatomies on one core) are kept next to
     the prepared maps.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Partial maps of thighs.
+    region : str
+        ``upper`` or ``lower``; there are partial maps of the upper one only.
 
     Raises
     ------
     ImageError
         If the folder has no map.
     """
-    files = sorted(folder.glob("*.nii.gz"))
-    if not files:
+    files = [] if folder is None else sorted(folder.glob("*.nii.gz"))
+    if folder is not None and not files:
         msg = f"{folder} holds no .nii.gz; expected label maps of thighs; check --atlas"
         raise ImageError(msg)
     facts = "".join(f"{f.name}{f.stat().st_size}" for f in files)
+    facts += "" if region == "upper" else region
     out: list[Anatomy] = []
     for anatomy in anatomies:
         others = [a for a in anatomies if a is not anatomy]
@@ -308,8 +345,16 @@ def with_people(
         path = cache_dir / f"people-{anatomy.name}-{key}.npz"
         if not path.exists():
             limbs = [limb for f in files for limb in limbs_of(f, len(MUSCLES))]
-            limbs += [whole_limb(a.name, straighten(a)) for a in others]
+            limbs += [limb for a in others for limb in _limbs_of_anatomy(a, region)]
             say(f"{anatomy.name}: fitting {len(limbs)} limbs")
-            save_people(fit_people(straighten(anatomy), limbs, say), path)
+            save_people(fit_people(straighten(anatomy, region), limbs, say), path)
         out.append(replace(anatomy, people=load_people(path)))
     return out
+
+
+def _limbs_of_anatomy(anatomy: Anatomy, region: str) -> list[PartialLimb]:
+    """Its left thigh, one of many; or both lower legs, of which there are few."""
+    sides = ("left",) if region == "upper" else ("left", "right")
+    return [
+        whole_limb(f"{anatomy.name}-{side}", straighten(anatomy, region, side)) for side in sides
+    ]

@@ -152,6 +152,7 @@ def limb_mapping(
         (draw.normals(2, 1, 1, 4, 10, 10), draw.uniform(*r.fine_displacement) / 2),
     ]
 
+    along = draw.normals(1, 1, 3, 5, 5) * draw.uniform(*r.along_displacement)
     warp = draw_warp(anatomy, side, height, draw, r)
 
     def pose(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,7 +163,7 @@ def limb_mapping(
         for coarse, amplitude in knots:
             fine = [_stretch(c, grid.shape) * amplitude for c in coarse]
             y, x = y + fine[0], x + fine[1]
-        z = height + dz * length + tilt[0] * y + tilt[1] * x
+        z = height + dz * length + tilt[0] * y + tilt[1] * x + _stretch(along, grid.shape)
         return z, cy + y, cx + mirror * x
 
     def mapping(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from legseg_bids.evaluate.overlap import agreement, dice, foreign_labels, mean_dice
+from legseg_bids.evaluate.overlap import agreement, dice, distance95, foreign_labels, mean_dice
 
 masks = arrays(bool, (3, 4, 2), elements=st.booleans())
 
@@ -44,3 +44,19 @@ def test_agreement_pools_and_ignores_slices_without_reference() -> None:
 def test_different_grids_are_refused() -> None:
     with pytest.raises(ValueError, match="grids differ"):
         agreement(np.zeros((2, 2, 2), int), np.zeros((2, 2, 3), int), {})
+
+
+@pytest.mark.parametrize(
+    ("shift", "distance"), [((3, 0, 0), 4.5), ((0, 0, 1), 6.0), ((0, 0, 0), 0.0)]
+)
+def test_distance_is_in_space(shift: tuple[int, int, int], distance: float) -> None:
+    a = np.zeros((20, 20, 6), bool)
+    a[5:9, 5:9, 2] = True
+    b = np.roll(a, shift, axis=(0, 1, 2))
+    assert distance95(a, b, (1.5, 1.5, 6.0)) == pytest.approx(distance)
+    assert distance95(b, a, (1.5, 1.5, 6.0)) == pytest.approx(distance)
+
+
+def test_distance_to_nothing_is_unknown() -> None:
+    a = np.zeros((3, 3, 1), bool)
+    assert math.isnan(distance95(a, ~a, (1.0, 1.0, 1.0)))

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legseg_bids.imaging.dixon import (
+    choose_in_phase_echoes,
     choose_opposed_echo,
     echo_phase,
     fat_fraction,
     in_phase,
     opposed_phase,
     opposedness,
+    two_point_fraction,
 )
 
 
@@ -108,3 +110,33 @@ def test_negative_and_non_finite_values_count_as_no_signal() -> None:
 def test_grids_must_agree(function: object) -> None:
     with pytest.raises(ValueError, match="same grid"):
         function(np.zeros((2, 2, 2)), np.zeros((2, 2, 3)))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("echoes_ms", "opposed", "chosen"),
+    [
+        ([3.45, 4.60, 5.75], 0, (1, 2)),
+        ([5.75, 4.60, 3.45], 2, (1, 0)),
+        ([1.15, 2.30], 0, (1, None)),
+        ([3.45, 2.30], 0, (1, None)),
+        ([3.45, 4.60, 8.05], 0, (1, None)),  # opposed, too, but not as far beyond
+        ([3.45, 2.30, 4.60, 5.75], 0, (2, 3)),  # two as near: the one with another beyond
+        ([3.45, 5.75], 0, None),
+    ],
+)
+def test_echoes_that_go_with_an_opposed_one(
+    echoes_ms: list[float], opposed: int, chosen: tuple[int, int | None] | None
+) -> None:
+    times = [echo / 1000 for echo in echoes_ms]
+    assert choose_in_phase_echoes(times, 3.0, opposed) == chosen
+
+
+@given(st.floats(0, 1))
+def test_two_points_give_the_fraction_or_its_complement(fraction: float) -> None:
+    found = two_point_fraction(np.array([500.0]), np.array([500.0 * abs(1 - 2 * fraction)]))
+    assert found[0] == pytest.approx(min(fraction, 1 - fraction), abs=1e-5)
+
+
+def test_an_opposed_signal_above_the_in_phase_one_is_no_fat() -> None:
+    found = two_point_fraction(np.array([100, 0, 100]), np.array([120, 5, -3]))
+    assert found.tolist() == [0.0, 0.0, 0.5]

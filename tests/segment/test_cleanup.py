@@ -80,11 +80,32 @@ def test_two_heads_in_one_slice_stay() -> None:
     np.testing.assert_array_equal(clean_labels(labels, SPACING), labels)
 
 
-def test_fat_is_exempt() -> None:
+def test_subcutaneous_fat_may_be_in_pieces() -> None:
     labels = empty()
     labels[5:8, 5:50] = FAT
     labels[50:52, 50:52, 3] = FAT
     np.testing.assert_array_equal(clean_labels(labels, SPACING), labels)
+
+
+def test_subcutaneous_fat_within_a_muscle_is_the_muscle() -> None:
+    labels = empty()
+    labels[5:45, 5:45] = FAT
+    labels[10:40, 10:40] = 5
+    expected = labels.copy()
+    labels[20:24, 20:30, 3] = FAT
+    np.testing.assert_array_equal(clean_labels(labels, SPACING), expected)
+
+
+def test_subcutaneous_fat_between_muscles_is_background() -> None:
+    labels = empty()
+    labels[5:45, 5:45] = FAT
+    labels[10:25, 10:40] = 5
+    labels[25:40, 10:40] = 1
+    labels[23:27, 20:30, 3] = FAT
+    cleaned = clean_labels(labels, SPACING)
+    assert not cleaned[23:27, 20:30, 3].any()
+    assert (cleaned[labels != FAT] == labels[labels != FAT]).all()
+    assert (cleaned[:10] == labels[:10]).all()
 
 
 def test_enclosed_island_becomes_the_muscle_around_it() -> None:
@@ -138,7 +159,10 @@ def test_invariants(labels: np.ndarray, distance: float) -> None:
     cleaned = clean_labels(labels, (1.5, 1.5, distance))
     np.testing.assert_array_equal(labels, before)  # the input is left alone
     assert set(np.unique(cleaned)) <= set(np.unique(labels)) | {0}
-    assert (cleaned[labels == FAT] == FAT).all()
+    rim = np.ones(labels.shape, bool)
+    rim[1:-1, 1:-1] = False
+    assert (cleaned[rim & (labels == FAT)] == FAT).all()
+    assert np.isin(cleaned[labels == FAT], (FAT, 0, 1, 3)).all()
     for label in (1, 3):  # no label that was there vanishes altogether
         assert (label in cleaned) == (label in labels)
     added = cleaned[(labels == 0) & (cleaned > 0)]

@@ -95,7 +95,7 @@ probabilities = st.permutations([0.31, 0.42, 0.53, 0.64, 0.75, 0.86, 0.91, 0.97]
 @given(labels=st.lists(st.sampled_from([0, 1, 5]), min_size=8, max_size=8), chances=probabilities)
 def test_order_does_not_matter(labels: list[int], chances: list[float]) -> None:
     """Four regions and sides over two voxels, one owned by each side."""
-    pairs = [(side, region) for side in Side for region in Region]
+    pairs = [(side, region) for side in Side for region in (Region.LOWER, Region.UPPER)]
     candidates = [
         result(
             side,

@@ -13,7 +13,7 @@ from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.anatomy.regions import Part, Region, Side
 from legseg_bids.errors import ImageError, ModelError, UsageError
 from legseg_bids.imaging.volume import Volume
-from legseg_bids.segment import pipeline
+from legseg_bids.segment import pipeline, region
 from legseg_bids.segment.engines import load_engine
 from legseg_bids.segment.models import Model
 from legseg_bids.segment.pipeline import StationResult, segment_station
@@ -90,7 +90,7 @@ def test_limits_do_not_change_the_labels(
 ) -> None:
     plain = run(legs, config)
     shapes = []
-    original = pipeline.segment_limb
+    original = region.segment_limb
 
     def spy(image, spec, engine, memory, reserved):  # type: ignore[no-untyped-def]
         def counting(batch: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -99,7 +99,7 @@ def test_limits_do_not_change_the_labels(
 
         return original(image, spec, counting, memory, reserved)
 
-    monkeypatch.setattr(pipeline, "segment_limb", spy)
+    monkeypatch.setattr(region, "segment_limb", spy)
     limited = run(legs, replace(config, **change))  # type: ignore[arg-type]
     assert (len(shapes) > 2) == ("memory" in change)
     np.testing.assert_array_equal(limited.labels, plain.labels)
@@ -206,4 +206,4 @@ def test_too_little_memory(legs: Volume, config: Settings) -> None:
 
 
 def test_every_region_has_a_network() -> None:
-    assert set(pipeline.NETWORKS) == set(Region)
+    assert set(pipeline.NETWORKS) == set(Region) - {Region.WHOLE}

@@ -106,6 +106,35 @@ def test_registration_bends_the_anatomy_to_a_wider_limb(
     assert float(jacobian(fit.field, straight.knots.step).min()) > 0
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_lower_legs_of_either_side_are_straightened_alike(anatomy: Anatomy, side: str) -> None:
+    calf = straighten(anatomy, "lower", side)
+    labels = register.SECTIONS["lower"].labels
+    present = {n for n, share in zip(labels, calf.shares, strict=True) if share.any()}
+    assert present == {1, 3, 5, 21, 107}  # the phantom's quadrants, and its tibia
+    lateral, medial = (calf.shares[labels.index(n)].sum(dim=(0, 1)) for n in (1, 3))
+    across = torch.arange(calf.shares.shape[3])
+    assert (lateral * across).sum() / lateral.sum() < (medial * across).sum() / medial.sum()
+    tibia = torch.nonzero(calf.shares[labels.index(107)].sum(dim=(1, 2))).flatten() * 4.0
+    knee = anatomy.landmarks[side].knee
+    assert float(tibia.max()) + calf.grid.first[0] == pytest.approx(knee - 10.0, abs=8.0)
+
+
+def test_lower_legs_are_given_one_anothers_shapes(
+    anatomy: Anatomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(limb: PartialLimb, straight: Straight) -> register.Fit:
+        return register.Fit(torch.ones(3, *straight.shape), 0.9, 0.0)
+
+    monkeypatch.setattr(register, "register", fit)
+    pair = [anatomy, replace(anatomy, name="vhf")]
+    for region, names in (("lower", ("vhf-left", "vhf-right")), ("upper", ("vhf-left",))):
+        known = with_people(pair, None, tmp_path, lambda _: None, region)
+        assert known[0].people is not None
+        assert known[0].people.names == names
+    assert len(list(tmp_path.glob("people-*.npz"))) == 4
+
+
 def test_another_anatomy_is_a_limb_too(straight: Straight) -> None:
     limb = whole_limb("vhf", straight)
     assert limb.shares.shape[0] == len(MUSCLES)
