@@ -62,7 +62,7 @@ def load_labels() -> tuple[Label, ...]:
     >>> load_labels()[0].name
     'Gastrocnemius lateralis left'
     """
-    return tuple(_label(row) for row in _read_table("labels.tsv"))
+    return tuple(_label(row) for row in read_table("labels.tsv"))
 
 
 def label_by_index(index: int) -> Label:
@@ -149,12 +149,18 @@ def _by_index() -> Mapping[int, Label]:
 
 @cache
 def _combined() -> Mapping[int, str]:
-    rows = _read_table("combined.tsv")
+    rows = read_table("combined.tsv")
     return MappingProxyType({int(row["index"]): row["includes"] for row in rows})
 
 
-def _read_table(name: str) -> list[dict[str, str]]:
-    """Rows of one of this room's tab-separated tables."""
+def read_table(name: str) -> list[dict[str, str]]:
+    """Rows of one of this room's tab-separated tables.
+
+    Parameters
+    ----------
+    name : str
+        File name in ``data``.
+    """
     text = resources.files(__package__).joinpath("data", name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines(), delimiter="\t"))
 

@@ -27,6 +27,7 @@ class Region(StrEnum):
 
     LOWER = "lower"
     UPPER = "upper"
+    WHOLE = "whole"
 
 
 def parts_of(region: Region) -> frozenset[Part]:
@@ -37,6 +38,8 @@ def parts_of(region: Region) -> frozenset[Part]:
     >>> sorted(part.name for part in parts_of(Region.LOWER))
     ['FOOT', 'KNEE', 'LOWER']
     """
+    if region is Region.WHOLE:
+        return frozenset(Part)
     if region is Region.LOWER:
         return frozenset({Part.FOOT, Part.LOWER, Part.KNEE})
     return frozenset({Part.KNEE, Part.UPPER, Part.HIP})

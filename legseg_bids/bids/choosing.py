@@ -10,6 +10,9 @@ from legseg_bids.bids.candidates import Candidate, names
 from legseg_bids.bids.queries import Query
 
 EchoChooser = Callable[[list[float], float], int]
+InPhaseChooser = Callable[[list[float], float, int], tuple[int, int | None] | None]
+PARTLY = "pip"
+"""In the name of an echo that is only partly in phase (TPTBox)."""
 Signal = tuple[Candidate, ...]
 """A magnitude image; or a real and an imaginary one, from which a magnitude can be made."""
 
@@ -22,7 +25,7 @@ class Choice:
     ----------
     files : dict of str to Candidate
         ``opposed``, or ``real`` and ``imaginary``, or ``water`` and ``fat``; later also water
-        and fat beside one of the first two.
+        and fat beside one of the first two, or in-phase images beside the first.
     because : str
         What spoke for them.
     notes : tuple of str
@@ -94,6 +97,51 @@ def choose_water_fat(query: Query, images: Sequence[Candidate]) -> Choice | None
         f"{names([*roles['water'], *roles['fat']])} do not make one pair; expected one water and "
         "one fat image of the same suffix; give others a different run- or chunk- entity"
     )
+
+
+def choose_in_phase(
+    choice: Choice, images: Sequence[Candidate], chooser: InPhaseChooser | None
+) -> dict[str, Candidate]:
+    """Find what, with the opposed-phase magnitude of a choice, gives the fat fraction.
+
+    Parameters
+    ----------
+    choice : Choice
+        What was chosen.
+    images : sequence of Candidate
+        All images of the station that may be used.
+    chooser : callable or None
+        See `legseg_bids.bids.discover.discover`.
+
+    Returns
+    -------
+    dict of str to Candidate
+        ``in_phase``, and ``opposed_later`` if there is a second opposed echo beyond it; empty
+        if there is no in-phase image, or no telling which of several.
+    """
+    opposed = choice.files.get("opposed")
+    if opposed is None:
+        return {}
+    alike = [i for i in images if i.part == "magnitude" and i.suffix == opposed.suffix]
+    named = [i for i in alike if i.role == "in_phase" and PARTLY not in i.spelling.contrast]
+    if len(named) == 1:
+        return {"in_phase": named[0]}
+    return {} if named or chooser is None else _in_phase_echoes(opposed, alike, chooser)
+
+
+def _in_phase_echoes(
+    opposed: Candidate, images: Sequence[Candidate], chooser: InPhaseChooser
+) -> dict[str, Candidate]:
+    """The same among echoes, by their times."""
+    timed = [(i, sidecar.echo_time(i.metadata)[0]) for i in images if i.is_echo]
+    echoes = [(image, time) for image, time in timed if time is not None]
+    b0 = sidecar.positive_number(opposed.metadata, "MagneticFieldStrength")
+    place = next((n for n, (image, _) in enumerate(echoes) if image == opposed), None)
+    if place is None or b0 is None:
+        return {}
+    chosen = chooser([time for _, time in echoes], b0, place)
+    roles = zip(("in_phase", "opposed_later"), chosen or (), strict=False)
+    return {role: echoes[number][0] for role, number in roles if number is not None}
 
 
 def signals(images: Sequence[Candidate]) -> list[Signal]:

@@ -27,6 +27,8 @@ class Dataset:
         Labels of the chosen participants.
     images, sidecars : tuple of Path
         Absolute paths, sorted.
+    offered : tuple of Path
+        Images of the chosen participants and sessions, also those that no filter lets pass.
     not_text : tuple of Path
         Files that were left out because their names are not UTF-8.
     """
@@ -35,6 +37,7 @@ class Dataset:
     subjects: tuple[str, ...]
     images: tuple[Path, ...]
     sidecars: tuple[Path, ...]
+    offered: tuple[Path, ...] = ()
     not_text: tuple[Path, ...] = ()
 
 
@@ -87,6 +90,7 @@ def index(
         subjects=tuple(label for label in subjects if label not in emptied),
         images=_without_twins(list(chosen)),
         sidecars=_sidecars(files, images),
+        offered=_without_twins(list(kept)),
         not_text=tuple(root / name for name in sorted(looker.not_text)),
     )
 

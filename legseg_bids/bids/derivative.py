@@ -16,12 +16,14 @@ from typing import Any
 import numpy.typing as npt
 
 from legseg_bids import __version__
+from legseg_bids.bids.measures import MeasureTables, lost_map, wanted_measures, write_measures
 from legseg_bids.bids.names import OutputPaths, output_paths
 from legseg_bids.bids.sidecars import (
     confidence_sidecar,
     dseg_sidecar,
     mask_sidecar,
     probseg_sidecar,
+    provenance,
     table_text,
 )
 from legseg_bids.bids.stations import Station
@@ -55,6 +57,8 @@ class StationResult:
         Abbreviation for each volume of the probabilities.
     confidence : ndarray of float, shape (i, j, k), or None
         Probability of the label that a voxel has, from 0 to 1; what stations are merged by.
+    measures : MeasureTables
+        Compartments, profiles, limbs, and the map of the fat fraction.
     details : mapping
         What the sidecar says in its ``Legseg`` object beside version, hash and checksums:
         models, engine, location, warnings.
@@ -66,6 +70,7 @@ class StationResult:
     probabilities: npt.NDArray[Any] | None = None
     probability_names: Sequence[str] = ()
     confidence: npt.NDArray[Any] | None = None
+    measures: MeasureTables = field(default_factory=MeasureTables)
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -101,16 +106,19 @@ def write_station(
     """
     paths = output_paths(output_dir, station.output_name)
     table = table_text(result.rows)
+    result.measures.texts()  # whatever is wrong with them, nothing has been touched yet
     remove([paths.sidecar])
     write_labels(paths.labels, result.labels, header)
     _write_mask(paths, station, header, result)
     _write_confidence(paths, station, header, result)
     _write_probabilities(paths, station, header, result)
+    write_measures(paths, result.measures, header, provenance(station))
     write_text(paths.table, table)
     legseg = {
         "Version": __version__,
         "ConfigHash": config_hash,
         "SourceSHA256": checksums(station),
+        **result.measures.told(),
         **result.details,
     }
     write_json(paths.sidecar, dseg_sidecar(station, legseg))
@@ -153,13 +161,16 @@ def why_not_done(
     """
     paths = output_paths(output_dir, station.output_name)
     wanted = [paths.sidecar, paths.labels, paths.table, paths.mask, paths.mask_sidecar]
-    wanted += [paths.confidence, paths.confidence_sidecar]
+    wanted += [paths.confidence, paths.confidence_sidecar, *wanted_measures(paths)]
     wanted += [paths.probabilities, paths.probabilities_sidecar] if probabilities else []
     wanted += [paths.figure] if figure else []
     missing = next((path.name for path in wanted if not path.is_file()), "")
     if missing:
         return f"{missing} is missing"
     legseg = read_legseg(paths.sidecar)
+    lost = next(lost_map(paths, legseg), None)
+    if lost is not None:
+        return f"{lost.name} is missing"
     if legseg.get("ConfigHash") != config_hash:
         return "it was made by another version or with other networks"
     try:

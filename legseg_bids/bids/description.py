@@ -16,7 +16,7 @@ from legseg_bids.bids.write import write_once
 GENERATOR = "legseg"
 BIDS_VERSION = "1.10.0"
 # Without the slash: the schema validator does not understand "figures/".
-IGNORED = ("*.html", "figures", "group_volumes.*")
+IGNORED = ("*.html", "figures", "group_*")
 CONTAINER_VARIABLES = {
     "Type": "LEGSEG_CONTAINER_TYPE",
     "Tag": "LEGSEG_CONTAINER_TAG",
@@ -35,14 +35,21 @@ Each image of the input gives, under the name of its source with `_seg-muscles`:
 - `*_dseg.json`: what the image was made from and with, and what the columns of the table mean.
   This file is written last: where it exists, the image is finished.
 
+Beside these stand tables of groups of muscles (`*_desc-compartments_dseg.tsv`), of areas slice
+by slice (`*_desc-profiles_dseg.tsv`) and of whole limbs (`*_desc-limbs_dseg.tsv`), each with a
+JSON that says what its columns mean, and, where the source tells it, a map of the fat fraction
+(`*_label-fat_desc-fatfraction_probseg.nii.gz`).
+
 Where a leg was scanned in several stations, `*_desc-merged_dseg.*` is one image and one table
-of all of them. Use it instead of the stations' own: they overlap.
+of all of them, and `*_desc-merged…` are its other files. Use them instead of the stations' own:
+they overlap.
 
 `*_label-leg_mask.nii.gz` holds the voxels inside the legs, `*_desc-confidence_probseg.nii.gz`
 how probable the label of each voxel is, and `*_seg-muscles_probseg.nii.gz` (on demand) the
 probability of each structure. `sub-*/figures` holds pictures, `logs` the settings of each
 run, and `phenotype/legseg.tsv` (after the group step) one row of volumes for each participant;
-`group_volumes.tsv` has the same and more as one row for each muscle of each image.
+`group_volumes.tsv` has the same and more as one row for each structure of each image. `group.html`
+shows the study, `figures` and the other tables `group_*.tsv` hold its pictures and statistics.
 
 The segmentations are automatic. Look at them before you use them.
 """

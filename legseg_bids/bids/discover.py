@@ -13,7 +13,15 @@ from typing import Any
 
 from legseg_bids.bids import metadata as sidecar
 from legseg_bids.bids.candidates import Candidate, group, names
-from legseg_bids.bids.choosing import Choice, EchoChooser, Unfit, choose, choose_water_fat
+from legseg_bids.bids.choosing import (
+    Choice,
+    EchoChooser,
+    InPhaseChooser,
+    Unfit,
+    choose,
+    choose_in_phase,
+    choose_water_fat,
+)
 from legseg_bids.bids.dataset import Dataset, index
 from legseg_bids.bids.filters import Filters
 from legseg_bids.bids.names import output_path, printable
@@ -39,10 +47,14 @@ class _Search:
     table: QueryTable
     choose_echo: EchoChooser
     filters: Filters
+    choose_in_phase: InPhaseChooser | None
 
 
 def discover(
-    dataset: Dataset, choose_echo: EchoChooser, filters: Filters | None = None
+    dataset: Dataset,
+    choose_echo: EchoChooser,
+    filters: Filters | None = None,
+    choose_in_phase: InPhaseChooser | None = None,
 ) -> Discovery:
     """Find every station, and say of everything else why it is left out.
 
@@ -56,6 +68,10 @@ def discover(
         opposed phase.
     filters : Filters, optional
         Which images each query may take; those that no query may take are not mentioned.
+    choose_in_phase : callable, optional
+        ``choose_in_phase(echo_times, b0, opposed)`` gives the positions of the in-phase echo that
+        goes with an opposed one, and of a second opposed one or None; or None. Without it, no
+        fat fraction comes from echoes.
 
     Returns
     -------
@@ -64,7 +80,7 @@ def discover(
         several echo times), and nothing is raised for one.
     """
     table = load_queries()
-    search = _Search(dataset, table, choose_echo, filters or Filters())
+    search = _Search(dataset, table, choose_echo, filters or Filters(), choose_in_phase)
     outcomes = [_ask(images, search) for images in group(dataset, table)]
     found = [outcome for outcome in outcomes if isinstance(outcome, Station)]
     skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
@@ -84,7 +100,8 @@ def _ask(images: Sequence[Candidate], search: _Search) -> Station | Skipped | No
             choice = choose(query, mine, search.choose_echo)
             if choice is not None:
                 _check_usable(choice, search.dataset.root)
-                return _station(query, _with_companions(choice, visible, search), refused, search)
+                whole = _with_companions(choice, visible, mine, search)
+                return _station(query, whole, refused, search)
         except Unfit as error:
             refused.append(str(error))
         except ImageError as error:
@@ -108,21 +125,24 @@ def _check_usable(choice: Choice, root: Path) -> None:
             raise ImageError(f"{relative} is no file; expected an image; copy it again")
 
 
-def _with_companions(choice: Choice, images: Sequence[Candidate], search: _Search) -> Choice:
-    """Add the water and fat images of the same station, for the fat fraction."""
+def _with_companions(
+    choice: Choice, images: Sequence[Candidate], own: Sequence[Candidate], search: _Search
+) -> Choice:
+    """Add other images of the same station, for the fat fraction: water and fat, or in phase."""
     query = next(query for query in search.table.queries if query.kind == "water_fat")
     mine = [image for image in images if search.filters.allows(query.name, image.spelling)]
     try:
         pair = None if "water" in choice.files else choose_water_fat(query, mine)
     except Unfit:
         pair = None
-    if pair is None:
+    if "water" in choice.files:
         return choice
-    absent = [image for image in pair.files.values() if not image.path.is_file()]
+    found = pair.files if pair else choose_in_phase(choice, own, search.choose_in_phase)
+    absent = [image for image in found.values() if not image.path.is_file()]
     if absent:
         note = f"no fat fraction, {names(absent)} is a broken link"
         return Choice(choice.files, choice.because, (*choice.notes, note))
-    return Choice({**choice.files, **pair.files}, choice.because, choice.notes)
+    return Choice({**choice.files, **found}, choice.because, choice.notes)
 
 
 def _station(query: Query, choice: Choice, refused: Sequence[str], search: _Search) -> Station:

@@ -95,7 +95,7 @@ def filter_counts(images: Iterable[PurePath], filters: Filters) -> list[str]:
     Parameters
     ----------
     images : iterable of PurePath
-        Relative to their dataset, indexed with the same filters.
+        Of the participants and sessions that were chosen, relative to their dataset.
     filters : Filters
         From `read_filters`.
     """
@@ -104,7 +104,8 @@ def filter_counts(images: Iterable[PurePath], filters: Filters) -> list[str]:
     known = [spelling for spelling in spelt if spelling is not None]
     return [
         f"filter: query {query} may take "
-        f"{sum(filters.allows(query, spelling) for spelling in known)} of {len(known)} images"
+        f"{sum(filters.allows(query, spelling) for spelling in known)} of {len(known)} images "
+        "of the chosen participants and sessions"
         for query in query_names()
     ]
 

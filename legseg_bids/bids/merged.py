@@ -6,7 +6,7 @@ results, so that a merged image whose stations have changed is known for what it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from legseg_bids import __version__
 from legseg_bids.bids.derivative import read_legseg, sha256
-from legseg_bids.bids.names import output_paths
+from legseg_bids.bids.measures import MeasureTables, lost_map, wanted_measures, write_measures
+from legseg_bids.bids.names import FAT_FRACTION, SEGMENTATION, output_paths
 from legseg_bids.bids.sets import MergedPaths, merged_paths
-from legseg_bids.bids.sidecars import merged_sidecar, table_text
+from legseg_bids.bids.sidecars import merged_provenance, merged_sidecar, table_text
 from legseg_bids.bids.write import remove, write_json, write_labels, write_text
 
 Sums = dict[str, dict[str, str]]
+FAT_ENDING = f"_label-fat_desc-{FAT_FRACTION}_probseg.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class MergedResult:
         From :func:`station_sums`, of the results that were merged.
     members : sequence of str
         Output names of all stations of the set, merged or not.
+    measures : MeasureTables
+        Compartments, profiles, limbs, and the map of the fat fraction.
     details : mapping
         What else the sidecar says in its ``Legseg`` object.
     """
@@ -50,6 +54,7 @@ class MergedResult:
     rows: Sequence[object]
     sums: Sums
     members: Sequence[str]
+    measures: MeasureTables = field(default_factory=MeasureTables)
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,7 +79,7 @@ def station_sums(output_dir: Path, names: Sequence[str]) -> Sums:
 def write_merged(
     output_dir: Path, name: str, result: MergedResult, config_hash: str
 ) -> MergedPaths:
-    """Write label image, table and sidecar.
+    """Write label image, tables, map of the fat fraction and sidecar.
 
     Parameters
     ----------
@@ -94,14 +99,18 @@ def write_merged(
     """
     paths = merged_paths(output_dir, name)
     table = table_text(result.rows)
+    result.measures.texts()  # whatever is wrong with them, nothing has been touched yet
     remove_merged(paths)
-    write_labels(paths.labels, result.labels, _header(result))
+    header = _header(result)
+    write_labels(paths.labels, result.labels, header)
+    write_measures(paths, result.measures, header, merged_provenance(list(result.sums)))
     write_text(paths.table, table)
     legseg = {
         "Version": __version__,
         "ConfigHash": config_hash,
         "Set": list(result.members),
         "StationSHA256": result.sums,
+        **result.measures.told(),
         **result.details,
     }
     write_json(paths.sidecar, merged_sidecar(list(result.sums), legseg))
@@ -124,9 +133,10 @@ def is_merged(
     """
     paths = merged_paths(output_dir, name)
     legseg = read_legseg(paths.sidecar)
-    wanted = (paths.labels, paths.table, paths.figure)
+    wanted = (paths.labels, paths.table, paths.figure, *wanted_measures(paths))
     return (
         all(path.is_file() for path in wanted)
+        and not any(lost_map(paths, legseg))
         and legseg.get("ConfigHash") == config_hash
         and legseg.get("Set") == list(members)
         and holds(output_dir, legseg)
@@ -134,7 +144,9 @@ def is_merged(
     )
 
 
-def holds(output_dir: Path, legseg: Mapping[str, Any]) -> bool:
+def holds(
+    output_dir: Path, legseg: Mapping[str, Any], digest: Callable[[Path], str] = sha256
+) -> bool:
     """Whether the stations' results are those that a merged image was made from.
 
     Parameters
@@ -143,10 +155,12 @@ def holds(output_dir: Path, legseg: Mapping[str, Any]) -> bool:
         Root of the derivative.
     legseg : mapping
         From the sidecar of the merged image.
+    digest : callable
+        Gives the SHA-256 of a file; whoever remembers it need not read the file again.
     """
     try:
         return all(
-            (output_dir / labels).is_file() and sums == _sums_of(output_dir / labels)
+            (output_dir / labels).is_file() and sums == _sums_of(output_dir / labels, digest)
             for labels, sums in legseg["StationSHA256"].items()
         )
     except (KeyError, AttributeError, OSError):
@@ -161,7 +175,7 @@ def remove_merged(paths: MergedPaths) -> None:
     OutputError
         If a file cannot be removed.
     """
-    remove([paths.sidecar, paths.labels, paths.table, paths.figure])
+    remove([paths.sidecar, *(path for path in vars(paths).values() if path != paths.sidecar)])
 
 
 def _labels(output_dir: Path, names: Sequence[str]) -> list[str]:
@@ -170,13 +184,15 @@ def _labels(output_dir: Path, names: Sequence[str]) -> list[str]:
     return sorted(path.relative_to(output_dir).as_posix() for path in paths)
 
 
-def _sums_of(labels: Path) -> dict[str, str]:
+def _sums_of(labels: Path, digest: Callable[[Path], str] = sha256) -> dict[str, str]:
     """Check sums of a station's results, by its label image."""
     stem = labels.name.removesuffix("_dseg.nii.gz")
     confidence = labels.with_name(f"{stem}_desc-confidence_probseg.nii.gz")
     table = labels.with_name(f"{stem}_dseg.tsv")
     files = {"Labels": labels, "Confidence": confidence, "Table": table}
-    return {role: sha256(path) for role, path in files.items()}
+    fat = labels.with_name(f"{stem.removesuffix(f'_seg-{SEGMENTATION}')}{FAT_ENDING}")
+    files |= {"FatFraction": fat} if fat.is_file() else {}
+    return {role: digest(path) for role, path in files.items()}
 
 
 def _header(result: MergedResult) -> Any:

@@ -18,6 +18,9 @@ from legseg_bids.errors import OutputError
 SEGMENTATION = "muscles"
 EXTENSIONS = (".nii.gz", ".nii", ".json", ".tsv")
 CONFIDENCE = "confidence"
+FAT_FRACTION = "fatfraction"
+MEASURES = ("compartments", "profiles", "limbs")
+"""Tables beside that of the labels, each with a sidecar of its own."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ class OutputPaths:
         Probability of each label, 4-D.
     confidence, confidence_sidecar : Path
         Probability of the label that each voxel has.
+    compartments, compartments_sidecar, profiles, profiles_sidecar, limbs, limbs_sidecar : Path
+        Tables of groups of muscles, of areas slice by slice, and of whole limbs.
+    fat_fraction, fat_fraction_sidecar : Path
+        Map of the fat fraction, where the source tells it.
     figure : Path
         Picture for the report.
     """
@@ -80,6 +87,14 @@ class OutputPaths:
     probabilities_sidecar: Path
     confidence: Path
     confidence_sidecar: Path
+    compartments: Path
+    compartments_sidecar: Path
+    profiles: Path
+    profiles_sidecar: Path
+    limbs: Path
+    limbs_sidecar: Path
+    fat_fraction: Path
+    fat_fraction_sidecar: Path
     figure: Path
 
 
@@ -196,8 +211,46 @@ def output_paths(output_dir: Path, source: str) -> OutputPaths:
         probabilities_sidecar=name(suffix="probseg", extension=".json"),
         confidence=name(desc=CONFIDENCE, suffix="probseg"),
         confidence_sidecar=name(desc=CONFIDENCE, suffix="probseg", extension=".json"),
+        **measure_paths(output_dir, source),
         figure=figure_path(output_dir, source),
     )
+
+
+def measure_paths(output_dir: Path, source: str, before: str = "") -> dict[str, Path]:
+    """Name the tables beside that of the labels, the map of the fat fraction, and their sidecars.
+
+    Parameters
+    ----------
+    output_dir, source
+        As for :func:`output_paths`.
+    before : str
+        What the value of ``desc-`` begins with, to tell a merged image's from a station's.
+
+    Examples
+    --------
+    >>> paths = measure_paths(Path("out"), "sub-1/anat/sub-1_acq-opp_T1w.nii.gz")
+    >>> paths["profiles"].name
+    'sub-1_acq-opp_seg-muscles_desc-profiles_dseg.tsv'
+    >>> paths["fat_fraction_sidecar"].name
+    'sub-1_acq-opp_label-fat_desc-fatfraction_probseg.json'
+    """
+    found: dict[str, Path] = {}
+    for table in MEASURES:
+        for field, extension in ((table, ".tsv"), (f"{table}_sidecar", ".json")):
+            found[field] = output_path(
+                output_dir, source, desc=before + table, extension=extension
+            )
+    for field, extension in (("fat_fraction", ".nii.gz"), ("fat_fraction_sidecar", ".json")):
+        found[field] = output_path(
+            output_dir,
+            source,
+            seg=None,
+            label="fat",
+            desc=before + FAT_FRACTION,
+            suffix="probseg",
+            extension=extension,
+        )
+    return found
 
 
 def figure_path(output_dir: Path, source: str) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def check_places(bids_dir: Path, output_dir: Path, work_dir: Path | None = None)
     ------
     UsageError
         If the output is the input or lies inside it elsewhere, or if the work folder is or
-        lies inside the input, or if a path is no text.
+        lies inside the input or the output, or if a path is no text.
     """
     for folder in filter(None, (bids_dir, output_dir, work_dir)):
         _must_be_text(folder)
@@ -48,11 +50,15 @@ def check_places(bids_dir: Path, output_dir: Path, work_dir: Path | None = None)
             f"output {output_dir} lies inside the input dataset {bids_dir}; expected a folder "
             f"outside it or in its derivatives; for example {derivatives / 'legseg'}"
         )
-    if work_dir is not None and work_dir.resolve().is_relative_to(source):
-        raise UsageError(
-            f"work folder {work_dir} lies inside the input dataset {bids_dir}; expected one "
-            "outside; choose a scratch folder"
-        )
+    if work_dir is None:
+        return
+    for name, folder in (("the input dataset", bids_dir), ("the output", output_dir)):
+        # In the output it would not be BIDS, and be handed on with notes that can run code.
+        if work_dir.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"work folder {work_dir} lies inside {name} {folder}; expected one outside; "
+                "choose a scratch folder"
+            )
 
 
 def prepare_output(output_dir: Path) -> None:
@@ -72,6 +78,31 @@ def prepare_output(output_dir: Path) -> None:
         raise cannot_write(output_dir, error) from error
     refuse_links(output_dir)
     _check_ours(output_dir)
+
+
+@contextmanager
+def work_folder(asked: Path | None) -> Iterator[Path]:
+    """The folder that was asked for, kept; or a private one that is removed at the end.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = _made_work_folder(asked, stack)
+        except OSError as error:
+            where = f"work folder {asked}" if asked else "the folder for temporary files"
+            raise OutputError(
+                f"{where} cannot be written ({error.strerror or error}); expected a writable "
+                "folder with space left; choose another one with -w, or set TMPDIR"
+            ) from error
+        if "DENO_DIR" not in os.environ:
+            # The validator caches compiled code: not in anybody's home.
+            os.environ["DENO_DIR"] = str(folder / "deno")
+            stack.callback(os.environ.pop, "DENO_DIR", None)
+        yield folder
 
 
 def require_output(output_dir: Path) -> None:
@@ -107,6 +138,15 @@ def sweep(output_dir: Path, subjects: Iterable[str]) -> None:
         remove_leftovers(output_dir / f"sub-{subject}")
         remove_leftovers(log_dir(output_dir, subject))
     remove_leftovers(output_dir, deep=False, older_than=OLD)
+
+
+def _made_work_folder(asked: Path | None, stack: ExitStack) -> Path:
+    if asked is None:
+        private = tempfile.TemporaryDirectory(prefix="legseg-", ignore_cleanup_errors=True)
+        return Path(stack.enter_context(private))
+    asked.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=asked):
+        return asked
 
 
 def _must_be_text(folder: Path) -> None:

@@ -11,18 +11,19 @@ from legseg_bids.bids.stations import Discovery, Skipped, Station
 COLUMNS = ("participant", "session", "file", "taken as", "output", "state")
 GAP = "  "
 NOTHING = "-"
+TO_DO = "to do"
 Row = tuple[str, ...]
 
 
-def plan_lines(discovery: Discovery, done: Mapping[str, bool]) -> list[str]:
+def plan_lines(discovery: Discovery, states: Mapping[str, str]) -> list[str]:
     """Table of every file that was found: what it is taken as, and what becomes of it.
 
     Parameters
     ----------
     discovery : Discovery
         From `legseg_bids.bids.discover.discover`.
-    done : mapping of str to bool
-        By `Station.output_name`, whether an earlier run has finished it.
+    states : mapping of str to str
+        By `Station.output_name`, what is left to do; "to do" where it is not named.
 
     Returns
     -------
@@ -42,12 +43,12 @@ def plan_lines(discovery: Discovery, done: Mapping[str, bool]) -> list[str]:
     found.sort(key=lambda one: (one.subject, one.session or "", _first(one)))
     rows: list[Row] = [COLUMNS]
     for one in found:
-        rows += _of_station(one, done) if isinstance(one, Station) else _of_skipped(one)
+        rows += _of_station(one, states) if isinstance(one, Station) else _of_skipped(one)
     return list(_aligned(rows))
 
 
-def _of_station(station: Station, done: Mapping[str, bool]) -> list[Row]:
-    state = "done" if done.get(station.output_name) else "to do"
+def _of_station(station: Station, states: Mapping[str, str]) -> list[Row]:
+    state = states.get(station.output_name, TO_DO)
     output = output_path(Path(), station.output_name).as_posix()
     taken = [
         (_file(path, station.volumes.get(role)), f"{role} ({station.query})")

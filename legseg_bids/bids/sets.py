@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from legseg_bids.bids.names import Name, output_path, parse_name
+from legseg_bids.bids.names import Name, measure_paths, output_path, parse_name
 from legseg_bids.bids.stations import Station
 
 MERGED = "merged"
@@ -69,12 +69,24 @@ class MergedPaths:
     ----------
     labels, table, sidecar, figure : Path
         Label image, its table, its JSON (written last) and its picture.
+    compartments, compartments_sidecar, profiles, profiles_sidecar, limbs, limbs_sidecar : Path
+        Tables of groups of muscles, of areas slice by slice, and of whole limbs.
+    fat_fraction, fat_fraction_sidecar : Path
+        Map of the fat fraction, where a station has one.
     """
 
     labels: Path
     table: Path
     sidecar: Path
     figure: Path
+    compartments: Path
+    compartments_sidecar: Path
+    profiles: Path
+    profiles_sidecar: Path
+    limbs: Path
+    limbs_sidecar: Path
+    fat_fraction: Path
+    fat_fraction_sidecar: Path
 
 
 def find_sets(stations: Iterable[Station]) -> tuple[StationSet, ...]:
@@ -131,6 +143,7 @@ def merged_paths(output_dir: Path, name: str) -> MergedPaths:
         labels.with_name(f"{stem}.tsv"),
         labels.with_name(f"{stem}.json"),
         figures / f"{stem}.png",
+        **measure_paths(output_dir, name, MERGED),
     )
 
 

@@ -31,7 +31,8 @@ class Station:
         The query that matched and its kind: ``opposed``, ``echoes`` or ``water_fat``.
     files : dict of str to Path
         ``opposed``, or ``real`` and ``imaginary``, or ``water`` and ``fat``; with one of the
-        first two, also ``water`` and ``fat`` where the dataset has them (for the fat fraction).
+        first two, also ``water`` and ``fat`` where the dataset has them, or with the first
+        ``in_phase`` and perhaps ``opposed_later`` (for the fat fraction).
     source : Path
         The file after which the outputs are named.
     entities : dict of str to str

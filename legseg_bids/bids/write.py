@@ -32,6 +32,8 @@ GEOMETRY_FIELDS = (
     "sform_code", "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
 PROBABILITY_STEP = 1 / 255
+MAP_STEPS = np.float32(4096)
+"""A power of two: the last bits of every number are 0."""
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 """Name of a temporary file of ours."""
 
@@ -211,6 +213,36 @@ def write_probabilities(path: Path, probabilities: npt.NDArray[Any], header: Any
         row[...] = np.rint(np.clip(values.astype(np.float32), 0, 1) / PROBABILITY_STEP)
     clean = on_grid_of(header, probabilities.shape, np.uint8)
     _write_nifti(path, steps, clean, PROBABILITY_STEP)
+
+
+def write_map(path: Path, values: npt.NDArray[Any], header: Any) -> None:
+    """Write real numbers on the grid of the source, as float32 rounded to 1/4096.
+
+    NaN stands where there is no value. What a measurement cannot resolve is rounded away, so
+    that the file is half as large.
+
+    Parameters
+    ----------
+    path : Path
+        Output, ``.nii.gz``.
+    values : ndarray of float, shape (i, j, k)
+        From 0 to 1 or so.
+    header : nibabel.Nifti1Header
+        Header of the source.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    ValueError
+        If the shape is not that of the source.
+    """
+    clean = on_grid_of(header, values.shape, np.float32)
+    rounded = values.astype(np.float32)
+    rounded *= MAP_STEPS
+    np.rint(rounded, out=rounded)
+    rounded /= MAP_STEPS
+    _write_nifti(path, rounded, clean)
 
 
 def on_grid_of(source: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:

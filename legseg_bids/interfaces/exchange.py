@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.regions import Part, Region, Side
+from legseg_bids.imaging.fat import FatMap
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.orientation import Orientation
 from legseg_bids.imaging.stacks import Grid
@@ -39,20 +40,23 @@ class Prepared:
         The body.
     limbs : tuple of LimbBox
         One or two, by rising x (the patient's left limb first).
-    fat_fraction : ndarray of float32, (x, y, z), or None
-        In [0, 1], where water and fat are at hand.
+    fat : FatMap or None
+        Fat fraction (x, y, z), where water and fat, or two phases, are at hand.
     orientation : Orientation
         The way back to the axes of the source.
     warnings : tuple of str
         What was mended or left out.
+    in_phase : ndarray of float32, (x, y, z), or None
+        The in-phase image or W + F, finite, where there is one.
     """
 
     volume: Volume
     mask: NDArray[np.bool_]
     limbs: tuple[LimbBox, ...]
-    fat_fraction: NDArray[np.float32] | None
+    fat: FatMap | None
     orientation: Orientation
     warnings: tuple[str, ...] = ()
+    in_phase: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +102,13 @@ def save_prepared(path: Path, prepared: Prepared) -> Path:
         "mask": prepared.mask,
         "limbs": np.stack([limb.mask for limb in prepared.limbs]),
     }
-    if prepared.fat_fraction is not None:
-        arrays["fat_fraction"] = prepared.fat_fraction
+    fat = prepared.fat
+    if fat is not None:
+        arrays["fat_fraction"] = fat.fraction
+    if prepared.in_phase is not None:
+        arrays["in_phase"] = prepared.in_phase
     facts = {
+        "fat": fat and {key: value for key, value in vars(fat).items() if key != "fraction"},
         "boxes": [_bounds(limb.box) for limb in prepared.limbs],
         "orientation": asdict(prepared.orientation),
         "warnings": prepared.warnings,
@@ -119,9 +127,10 @@ def load_prepared(path: Path) -> Prepared:
             LimbBox(mask, _box(bounds))
             for mask, bounds in zip(arrays["limbs"], facts["boxes"], strict=True)
         ),
-        arrays.get("fat_fraction"),
+        FatMap(arrays["fat_fraction"], **facts["fat"]) if facts["fat"] else None,
         Orientation(tuple(axes), tuple(flips)),
         tuple(facts["warnings"]),
+        arrays.get("in_phase"),
     )
 
 

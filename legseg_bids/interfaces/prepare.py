@@ -12,11 +12,15 @@ from legseg_bids.bids.reading import Image, check_same_grid, read_image
 from legseg_bids.bids.stations import Station
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging import dixon
+from legseg_bids.imaging.fat import WATER_FAT, Signals, fat_map
 from legseg_bids.imaging.limbs import split_limbs
 from legseg_bids.imaging.orientation import to_canonical
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.interfaces.exchange import Prepared
 from legseg_bids.segment import pipeline
+
+NEEDED = frozenset({"opposed", "real", "imaginary"})
+"""Roles that are segmented; beside one of them, the others are for the fat fraction alone."""
 
 
 def prepare(station: Station) -> Prepared:
@@ -30,46 +34,55 @@ def prepare(station: Station) -> Prepared:
     ImageError
         If a file cannot be used, water and fat do not share a grid, or no body is found.
     """
-    source, fat_fraction, warnings = read_station(station)
+    source, signals, warnings = read_station(station)
     volume, mask, orientation, mended = pipeline.prepare(source)
-    if fat_fraction is not None:
-        fat_fraction = to_canonical(Volume(fat_fraction, source.affine))[0].data
+    turned = None if signals is None else _turned(signals, source)
+    fat = None if turned is None else fat_map(turned, mask)
+    in_phase = None if turned is None else _in_phase(turned)
     notes = (*warnings, *(f"{printable(station.source.name)}: {text}" for text in mended))
     limbs = split_limbs(mask, volume.spacing)
-    return Prepared(volume, mask, limbs, fat_fraction, orientation, notes)
+    return Prepared(volume, mask, limbs, fat, orientation, notes, in_phase)
 
 
-def read_station(
-    station: Station,
-) -> tuple[Volume, NDArray[np.float32] | None, tuple[str, ...]]:
+def read_station(station: Station) -> tuple[Volume, Signals | None, tuple[str, ...]]:
     """Read the files of a station, and compose them; see :func:`compose`.
+
+    A file that only the fat fraction needs may be damaged: it costs the fat fraction.
 
     Raises
     ------
     ImageError
         If a file cannot be used, or water and fat do not share a grid.
     """
-    volumes = station.volumes
-    return compose({r: read_image(path, volumes.get(r)) for r, path in station.files.items()})
+    images, notes = {}, []
+    needed = NEEDED if NEEDED & station.files.keys() else station.files.keys()
+    for role, path in station.files.items():
+        try:
+            images[role] = read_image(path, station.volumes.get(role))
+        except ImageError as error:
+            if role in needed:
+                raise
+            notes.append(f"no fat fraction: {error}")
+    volume, signals, warnings = compose(images)
+    return volume, None if notes else signals, (*warnings, *notes)
 
 
-def compose(
-    images: dict[str, Image],
-) -> tuple[Volume, NDArray[np.float32] | None, tuple[str, ...]]:
-    """Opposed-phase volume and, where water and fat are at hand, fat fraction.
+def compose(images: dict[str, Image]) -> tuple[Volume, Signals | None, tuple[str, ...]]:
+    """Opposed-phase volume and, where they are at hand, the images of a fat fraction.
 
     Parameters
     ----------
     images : dict of str to Image
         ``opposed``, or ``real`` and ``imaginary``, or ``water`` and ``fat``; beside one of the
-        first two also water and fat; axes (i, j, k) of the files.
+        first two also water and fat, or ``in_phase`` and perhaps ``opposed_later``; axes
+        (i, j, k) of the files.
 
     Returns
     -------
     volume : Volume
         Opposed phase, in the axes of the file.
-    fat_fraction : ndarray of float32 or None
-        In [0, 1], on the same grid.
+    signals : Signals or None
+        What a fat fraction can be made from, on the same grid.
     warnings : tuple of str
         What was changed while reading, and what could not be used.
 
@@ -85,14 +98,33 @@ def compose(
         water, fat = images["water"], images["fat"]
         check_same_grid(water, fat)
         volume = Volume(dixon.opposed_phase(water.data, fat.data), water.affine)
-        return volume, dixon.fat_fraction(water.data, fat.data), tuple(warnings)
-    fraction = None
-    if "water" in images:
+    else:
+        images = {**images, "opposed": opposed}
+        volume = Volume(opposed.data, opposed.affine)
+    signals = Signals.of({role: image.data for role, image in images.items()})
+    if opposed is not None and signals is not None:
         try:
-            fraction = _fat_fraction_on(opposed, images["water"], images["fat"])
+            for role in signals.images:
+                check_same_grid(opposed, images[role])
         except ImageError as error:
-            warnings.append(f"no fat fraction: {error}")
-    return Volume(opposed.data, opposed.affine), fraction, tuple(warnings)
+            return volume, None, (*warnings, f"no fat fraction: {error}")
+    return volume, signals, tuple(warnings)
+
+
+def _turned(signals: Signals, source: Volume) -> Signals:
+    """The same images in canonical axes."""
+    images = {
+        role: to_canonical(Volume(data, source.affine))[0].data
+        for role, data in signals.images.items()
+    }
+    return replace(signals, images=images)
+
+
+def _in_phase(signals: Signals) -> NDArray[np.float32]:
+    """What the networks may be fed beside the opposed-phase image."""
+    if signals.method == WATER_FAT:
+        return dixon.in_phase(signals.images["water"], signals.images["fat"])
+    return dixon.clean(signals.images["in_phase"])
 
 
 def _magnitude(images: dict[str, Image]) -> Image | None:
@@ -107,10 +139,3 @@ def _magnitude(images: dict[str, Image]) -> Image | None:
             "imaginary part of a signal around zero; convert them again, with their offset"
         )
     return replace(real, data=dixon.magnitude(real.data, imaginary.data))
-
-
-def _fat_fraction_on(grid: Image, water: Image, fat: Image) -> NDArray[np.float32]:
-    """Fat fraction of images that come with an acquired opposed-phase image."""
-    check_same_grid(grid, water)
-    check_same_grid(grid, fat)
-    return dixon.fat_fraction(water.data, fat.data)

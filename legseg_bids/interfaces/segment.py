@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from legseg_bids.interfaces.exchange import (
 from legseg_bids.interfaces.networks import NetworkInputSpec, open_network
 from legseg_bids.segment.engines import Engine
 from legseg_bids.segment.limb import LimbImage, RegionResult, class_maps, network_spacing
-from legseg_bids.segment.locate import regions_in_view
 from legseg_bids.segment.models import Model, SegmentationSpec
-from legseg_bids.segment.pipeline import NETWORKS, run_region
+from legseg_bids.segment.pipeline import networks_in_view
+from legseg_bids.segment.region import LimbRun, run_region
 
 Maps = dict[int, NDArray[np.float16]]
 
@@ -54,13 +55,18 @@ class SegmentRegions(SimpleInterface):
         folder = Path(runtime.cwd)
         station = load_prepared(Path(self.inputs.prepared))
         location = load_location(Path(self.inputs.location))
+        in_phase = None
+        if station.in_phase is not None:
+            in_phase = Volume(station.in_phase, station.volume.affine)
         results: list[RegionResult] = []
         facts: list[dict[str, Any]] = []
         maps: Maps = {}
-        for region, z_range in regions_in_view(location.parts, station.volume.spacing[2]):
-            model, engine = open_network(self.inputs, NETWORKS[region])
+        models, distance = Path(self.inputs.models_dir), station.volume.spacing[2]
+        for _, name, z_range in networks_in_view(models, location, distance):
+            model, engine = open_network(self.inputs, name)
             spec = model.segmentation
-            facts.append(_facts(model, engine, station.volume))
+            limbs: list[dict[str, Any]] = []
+            facts.append(_facts(model, engine, station.volume) | {"Limbs": limbs})
             self._tell(f"{model.name} network, {len(station.limbs)} limb(s)")
             for run in run_region(
                 station.volume,
@@ -71,8 +77,10 @@ class SegmentRegions(SimpleInterface):
                 spec,
                 engine,
                 self._memory(),
+                in_phase=in_phase,
             ):
                 results.append(run.result)
+                limbs.append(_fed(run))
                 if self.inputs.keep_probabilities:
                     add_maps(maps, run.image, run.probabilities, spec, station.volume.shape)
         self._results["candidates"] = str(save_candidates(folder / "candidates.npz", results))
@@ -82,9 +90,10 @@ class SegmentRegions(SimpleInterface):
         return runtime
 
     def _tell(self, what: str) -> None:
-        """One line for each region: they are what takes long."""
+        """One line for each region: they are what takes long. Nobody need be there to read it."""
         if isdefined(self.inputs.title):
-            print(f"{'':10} {self.inputs.title}: {what}", file=sys.stderr, flush=True)
+            with suppress(OSError):
+                print(f"{'':10} {self.inputs.title}: {what}", file=sys.stderr, flush=True)
 
     def _memory(self) -> int | None:
         return int(self.inputs.memory) if isdefined(self.inputs.memory) else None
@@ -130,6 +139,15 @@ def _facts(model: Model, engine: Engine, volume: Volume) -> dict[str, Any]:
         "ResampledTo": [x, y, z],
         "Engine": engine.name,
         "Device": engine.device,
+    }
+
+
+def _fed(run: LimbRun) -> dict[str, Any]:
+    """Which images of a limb made its labels, and how sure the network was of each it saw."""
+    return {
+        "Side": str(run.result.side),
+        "Contrasts": list(run.contrasts),
+        "Confidence": {name: round(value, 4) for name, value in run.confidences.items()},
     }
 
 

@@ -17,6 +17,8 @@ from nipype.interfaces.base import (
 )
 from numpy.typing import NDArray
 
+from legseg_bids.bids.derivative import read_legseg
+from legseg_bids.bids.measures import MeasureTables
 from legseg_bids.bids.merged import MergedResult, station_sums, write_merged
 from legseg_bids.bids.names import OutputPaths, output_paths
 from legseg_bids.bids.places import require_output
@@ -26,8 +28,9 @@ from legseg_bids.imaging.orientation import to_canonical
 from legseg_bids.imaging.stacks import Grid, common_grid
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.interfaces.prepare import read_station
-from legseg_bids.measure.muscles import measure
-from legseg_bids.report.overlay import draw_overlay, white_level
+from legseg_bids.measure import Scene, measure_image
+from legseg_bids.report.overlay import draw_overlay
+from legseg_bids.report.scene import grey_levels
 from legseg_bids.segment.whole_leg import Piece, WholeLeg
 
 
@@ -63,21 +66,34 @@ class MergeStations(SimpleInterface):
         stations = [Station.from_dict(values) for values in self.inputs.stations]
         sums = station_sums(output, [station.output_name for station in stations])
         leg, spans = join(output, stations)
-        rows = measure(
-            leg.labels,
-            leg.grid.spacing,
-            leg.fat_fraction,
-            leg.mask,
-            leg.seen,
-            voxel_volume=leg.grid.voxel_volume,
+        facts = fat_facts(output, stations) if leg.fat_fraction is not None else {}
+        measured = measure_image(
+            Scene(
+                labels=leg.labels,
+                affine=leg.grid.affine,
+                limbs=leg.mask,
+                fat_fraction=leg.fat_fraction,
+                highest_fraction=facts.get("HighestFraction", 1.0),
+                confidence=leg.confidence,
+                seen=leg.seen,
+            )
+        )
+        tables = MeasureTables(
+            measured.compartments, measured.profiles, measured.limbs, leg.fat_fraction, facts
         )
         details = {
             "RunUUID": self.inputs.run,
             "Stations": [_told(*pair) for pair in zip(stations, spans, strict=True)],
-            "Warnings": list(self.inputs.warnings),
+            "Warnings": [*self.inputs.warnings, *measured.warnings],
         }
         result = MergedResult(
-            leg.labels, leg.grid.affine, rows, sums, self.inputs.members, details
+            labels=leg.labels,
+            affine=leg.grid.affine,
+            rows=measured.muscles,
+            sums=sums,
+            members=self.inputs.members,
+            measures=tables,
+            details=details,
         )
         paths = write_merged(output, self.inputs.name, result, self.inputs.config_hash)
         title = f"{paths.labels.name.partition('.')[0]} ({len(stations)} stations)"
@@ -120,7 +136,7 @@ def load_piece(output_dir: Path, station: Station) -> Piece:
     """
     paths = output_paths(output_dir, station.output_name)
     labels, confidence, mask = _results(paths)
-    source, fat_fraction, _ = read_station(station)
+    source = read_station(station)[0]
     if source.shape != labels.shape:
         raise ImageError(
             f"{station.source} has {source.shape} voxels, its labels have {labels.shape}; "
@@ -132,11 +148,33 @@ def load_piece(output_dir: Path, station: Station) -> Piece:
         labels=turned.data,
         confidence=to_canonical(confidence)[0].data,
         mask=to_canonical(mask)[0].data,
-        grey=to_canonical(Volume(_grey(source.data), labels.affine))[0].data,
-        fat_fraction=None
-        if fat_fraction is None
-        else to_canonical(Volume(fat_fraction, labels.affine))[0].data,
+        grey=to_canonical(Volume(grey_levels(source.data), labels.affine))[0].data,
+        fat_fraction=_fat_fraction(paths),
     )
+
+
+def fat_facts(output_dir: Path, stations: Sequence[Station]) -> dict[str, Any]:
+    """How the map of a merged image was made, from the sidecars of the stations' own maps.
+
+    Returns
+    -------
+    dict
+        ``Stations``: what each of them says; ``HighestFraction``: the lowest of them.
+    """
+    paths = {s.output_name: output_paths(output_dir, s.output_name) for s in stations}
+    told = {name: read_legseg(own.fat_fraction_sidecar) for name, own in paths.items()}
+    known = {name: facts for name, facts in told.items() if facts}
+    highest = min((facts["HighestFraction"] for facts in known.values()), default=1.0)
+    return {"HighestFraction": highest, "Stations": known}
+
+
+def _fat_fraction(paths: OutputPaths) -> NDArray[np.float32] | None:
+    """A station's map of the fat fraction, canonical axes."""
+    if not paths.fat_fraction.is_file():
+        return None
+    image: Any = nib.load(paths.fat_fraction)
+    fraction = np.asarray(image.dataobj, dtype=np.float32)
+    return to_canonical(Volume(fraction, image.affine))[0].data
 
 
 def _results(paths: OutputPaths) -> tuple[Volume, Volume, Volume]:
@@ -150,13 +188,6 @@ def _results(paths: OutputPaths) -> tuple[Volume, Volume, Volume]:
         Volume(confidence.astype(np.uint8), affine),
         Volume(mask > 0, affine),
     )
-
-
-def _grey(data: NDArray[Any]) -> NDArray[np.uint8]:
-    """The image from 0 to 255 by its own brightest parts; stations are scaled differently."""
-    finite = np.nan_to_num(data.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    scaled = np.clip(finite / max(white_level(finite), 1e-12), 0, 1)
-    return np.asarray(np.rint(255 * scaled), dtype=np.uint8)
 
 
 def _told(station: Station, span: tuple[int, int]) -> dict[str, Any]:

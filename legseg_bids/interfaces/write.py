@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.bids.derivative import StationResult, write_station
+from legseg_bids.bids.measures import MeasureTables
 from legseg_bids.bids.places import require_output
 from legseg_bids.bids.stations import Station
 from legseg_bids.imaging.orientation import Orientation, from_canonical
@@ -31,6 +32,7 @@ from legseg_bids.interfaces.exchange import (
     load_location,
     load_prepared,
 )
+from legseg_bids.measure.trust import mean_prediction
 from legseg_bids.segment.limb import RegionResult
 from legseg_bids.segment.locate import Location
 from legseg_bids.segment.pipeline import limb_mask
@@ -56,7 +58,7 @@ class _OutputSpec(TraitedSpec):
 
 
 class WriteDerivatives(SimpleInterface):
-    """Write labels, table, mask, sidecars and, if asked for, probabilities."""
+    """Write labels, tables, masks, maps, sidecars and, if asked for, probabilities."""
 
     input_spec = _InputSpec
     output_spec = _OutputSpec
@@ -85,15 +87,19 @@ class WriteDerivatives(SimpleInterface):
             load_candidates(Path(self.inputs.candidates)),
             json.loads(Path(self.inputs.networks).read_text(encoding="utf-8")),
         )
+        measured = json.loads(Path(self.inputs.measures).read_text(encoding="utf-8"))
+        details["Warnings"] += measured["warnings"]
+        details["PredictedDice"] = mean_prediction(measured["muscles"])
         merged = load(Path(self.inputs.labels))[1]
         neighbours = json.loads(Path(self.inputs.neighbours).read_text(encoding="utf-8"))
         return StationResult(
             labels=from_canonical(merged["labels"], prepared.orientation),
-            rows=json.loads(Path(self.inputs.measures).read_text(encoding="utf-8")),
+            rows=measured["muscles"],
             mask=from_canonical(limb_mask(prepared.limbs), prepared.orientation),
             probabilities=probabilities,
             probability_names=names,
             confidence=from_canonical(merged["probability"], prepared.orientation),
+            measures=_tables(measured, prepared),
             details={"RunUUID": self.inputs.run, "Neighbours": neighbours, **details},
         )
 
@@ -107,6 +113,18 @@ class WriteDerivatives(SimpleInterface):
         stacked = np.stack([maps[str(label)] for label in labels], axis=-1)
         names = [label_by_index(label).abbreviation for label in labels]
         return names, from_canonical(stacked, orientation)
+
+
+def _tables(measured: dict[str, Any], prepared: Prepared) -> MeasureTables:
+    """The other tables, and the map on the grid of the source."""
+    fat = prepared.fat
+    return MeasureTables(
+        compartments=measured["compartments"],
+        profiles=measured["profiles"],
+        limbs=measured["limbs"],
+        fat_fraction=None if fat is None else from_canonical(fat.fraction, prepared.orientation),
+        fat_facts={} if fat is None else fat.facts(),
+    )
 
 
 def describe(

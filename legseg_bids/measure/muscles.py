@@ -1,17 +1,22 @@
-"""Size, extent and fat fraction of each labelled structure."""
+"""The table of labels: size, extent and fat of each structure, and how far to trust it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from legseg_bids.anatomy import combined_with, label_by_index
+from legseg_bids.anatomy import Label, combined_with, label_by_index, mirror_index
+from legseg_bids.measure.amounts import Amount, amount
+from legseg_bids.measure.quality import Look, judge
+from legseg_bids.measure.scene import Scene
+from legseg_bids.measure.tally import Tally, tally
+from legseg_bids.measure.trust import predict_dice
 
-MM3_PER_ML = 1000.0
+Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,24 @@ class MuscleMeasure:
         ``gap``, if only a gap cuts it.
     cut_in_plane : bool
         It reaches the border of the image within a slice.
+    length : float
+        Extent along the limb, mm.
+    max_csa, max_csa_slice : float, int
+        Largest cross-section, mm², and the slice that has it.
     mean_fat_fraction, median_fat_fraction : float or None
-        In [0, 1]; None if unknown.
+        Of its inside, in [0, 1]; None if unknown.
+    fat_fraction_voxels : int or None
+        Voxels that these two are taken from.
+    intramuscular_fat, lean_volume : float or None
+        Fat within the muscle and the rest of it, mL; None for what is no muscle.
+    mean_confidence : float or None
+        Mean probability of the label.
+    predicted_dice : float or None
+        See :mod:`legseg_bids.measure.trust`; None for what is no muscle.
+    asymmetry : float or None
+        100 (L - R) / ((L + R) / 2) of the volumes; None unless both sides are whole.
+    quality, quality_reasons : str
+        See :mod:`legseg_bids.measure.quality`.
     """
 
     index: int
@@ -60,35 +81,35 @@ class MuscleMeasure:
     touches_edge: bool
     truncated: str
     cut_in_plane: bool
+    length: float
+    max_csa: float
+    max_csa_slice: int
     mean_fat_fraction: float | None = None
     median_fat_fraction: float | None = None
+    fat_fraction_voxels: int | None = None
+    intramuscular_fat: float | None = None
+    lean_volume: float | None = None
+    mean_confidence: float | None = None
+    predicted_dice: float | None = None
+    asymmetry: float | None = None
+    quality: str = ""
+    quality_reasons: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing of it lies out of view."""
+        return self.truncated == "none" and not self.cut_in_plane
 
 
-def measure(
-    labels: NDArray[np.integer[Any]],
-    spacing: tuple[float, float, float],
-    fat_fraction: NDArray[np.floating[Any]] | None = None,
-    body: NDArray[np.bool_] | None = None,
-    seen: NDArray[np.bool_] | None = None,
-    voxel_volume: float | None = None,
-) -> tuple[MuscleMeasure, ...]:
+def measure(scene: Scene, sums: Tally | None = None) -> tuple[MuscleMeasure, ...]:
     """Measure each label that is present.
 
     Parameters
     ----------
-    labels : ndarray of int, shape (x, y, z)
-        Label image, canonical axes; 0 is background.
-    spacing : tuple of float
-        Voxel size, mm.
-    fat_fraction : ndarray, same shape, optional
-        In [0, 1]; voxels that are not finite are left out.
-    body : ndarray of bool, same shape, optional
-        Body mask. Where given, the ends of the stack are the first and last slice that
-        show the body, so that blank slices do not hide a truncation.
-    seen : ndarray of bool, shape (z,), optional
-        Slices that were imaged; those between two stations may not have been.
-    voxel_volume : float, optional
-        Of one voxel, mm³, where axes are not at right angles; else that of a box.
+    scene : Scene
+        The label image and what else is known.
+    sums : Tally, optional
+        Its sums, if they are at hand.
 
     Returns
     -------
@@ -97,8 +118,6 @@ def measure(
 
     Raises
     ------
-    ValueError
-        If the shapes do not fit, or the labels are not integers in three dimensions.
     KeyError
         If a label is not in the scheme.
 
@@ -106,125 +125,115 @@ def measure(
     --------
     >>> labels = np.zeros((4, 4, 3), np.uint8)
     >>> labels[1:3, 1:3, :2] = 61
-    >>> row = measure(labels, (1.0, 1.0, 5.0))[0]
-    >>> row.abbreviation, row.volume, row.truncated
-    ('RF_L', 0.04, 'distal')
+    >>> row = measure(Scene(labels, np.diag([1.0, 1.0, 5.0, 1.0])))[0]
+    >>> row.abbreviation, row.volume, row.max_csa, row.length, row.truncated
+    ('RF_L', 0.04, 4.0, 10.0, 'distal')
     """
-    _check(labels, fat_fraction, body)
-    box_volume = float(np.prod(spacing))
-    stack = _Stack(
-        labels.shape,
-        _ends(labels.shape[2], body),
-        (box_volume if voxel_volume is None else voxel_volume) / MM3_PER_ML,
-        _beside_gaps(seen),
-    )
-    rows = []
-    for index, box in enumerate(ndimage.find_objects(labels), start=1):
+    sums = tally(scene) if sums is None else sums
+    rows = {}
+    pieces = {}
+    for index, box in enumerate(ndimage.find_objects(scene.labels), start=1):
         if box is not None:
-            inside = labels[box] == index
-            fat = None if fat_fraction is None else fat_fraction[box][inside]
-            rows.append(_row(index, inside, box, stack, fat))
-    return tuple(rows)
+            label = label_by_index(index)
+            rows[index] = _row(label, amount(scene, sums, [index]), box, scene, sums)
+            if label.tissue == "muscle":
+                pieces[index] = largest_share(scene.labels[box] == index)
+    whole = {index: row.volume for index, row in rows.items() if row.is_whole}
+    return tuple(_judged(row, whole, pieces.get(index)) for index, row in rows.items())
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """What all rows of one image share."""
+def asymmetry(left: float, right: float) -> float:
+    """Difference of two sides as a share of their mean, %; positive if the left is larger.
 
-    shape: tuple[int, ...]
-    ends: tuple[int, int]
-    voxel_ml: float
-    beside_gaps: NDArray[np.intp]
+    Examples
+    --------
+    >>> asymmetry(110.0, 90.0), asymmetry(90.0, 110.0)
+    (20.0, -20.0)
+    """
+    return 100.0 * (left - right) / ((left + right) / 2)
 
 
-def _row(
-    index: int,
-    inside: NDArray[np.bool_],
-    box: tuple[slice, ...],
-    stack: _Stack,
-    fat: NDArray[np.floating[Any]] | None,
-) -> MuscleMeasure:
-    label = label_by_index(index)
-    voxels = int(inside.sum())
-    slices: NDArray[np.bool_] = np.asarray(inside.any(axis=(0, 1)))
-    truncated = _truncated(box[2], stack.ends)
-    if truncated == "none" and np.isin(stack.beside_gaps, _shown(slices, box[2])).any():
-        truncated = "gap"
-    mean, median = _centre(fat)
+def largest_share(inside: NDArray[np.bool_]) -> float:
+    """Share of the voxels that hang together, by a face, an edge or a corner.
+
+    Examples
+    --------
+    >>> largest_share(np.array([[[1, 1, 1, 0, 1]]], bool))
+    0.75
+    """
+    pieces, _ = ndimage.label(inside, np.ones((3, 3, 3), bool))
+    sizes = np.bincount(pieces.ravel())[1:]
+    return float(sizes.max() / sizes.sum())
+
+
+def _row(label: Label, found: Amount, box: Box, scene: Scene, sums: Tally) -> MuscleMeasure:
+    truncated = _truncated(found, scene)
+    is_muscle = label.tissue == "muscle"
+    sure = None if sums.confidence is None else sums.confidence[label.index].sum() / found.voxels
     return MuscleMeasure(
-        index=index,
+        index=label.index,
         name=label.name,
         abbreviation=label.abbreviation,
         side=label.side,
         region=label.region,
         tissue=label.tissue,
         color=label.color,
-        includes=combined_with(index),
-        voxels=voxels,
-        volume=voxels * stack.voxel_ml,
-        first_slice=int(box[2].start),
-        last_slice=int(box[2].stop) - 1,
-        slices=int(slices.sum()),
+        includes=combined_with(label.index),
+        voxels=found.voxels,
+        volume=found.volume,
+        first_slice=found.first_slice,
+        last_slice=found.last_slice,
+        slices=found.slices,
         touches_edge=truncated != "none",
         truncated=truncated,
-        cut_in_plane=any(_reaches_border(box[axis], stack.shape[axis]) for axis in (0, 1)),
-        mean_fat_fraction=mean,
-        median_fat_fraction=median,
+        cut_in_plane=any(_reaches_border(box[n], scene.labels.shape[n]) for n in (0, 1)),
+        length=found.length,
+        max_csa=found.max_csa,
+        max_csa_slice=found.max_csa_slice,
+        mean_fat_fraction=found.mean_fat_fraction,
+        median_fat_fraction=found.median_fat_fraction,
+        fat_fraction_voxels=found.fat_fraction_voxels,
+        intramuscular_fat=found.fat if is_muscle else None,
+        lean_volume=found.lean if is_muscle else None,
+        mean_confidence=None if sure is None else float(sure),
+        predicted_dice=predict_dice(min(float(sure), 1.0))
+        if is_muscle and sure is not None
+        else None,
     )
 
 
-def _truncated(extent: slice, ends: tuple[int, int]) -> str:
-    """At which end of the limb an extent along z reaches the end of the stack."""
-    distal, proximal = extent.start <= ends[0], extent.stop - 1 >= ends[1]
+def _truncated(found: Amount, scene: Scene) -> str:
+    """At which end of the limb a structure reaches the end of what was imaged."""
+    first, last = scene.ends
+    distal, proximal = found.first_slice <= first, found.last_slice >= last
     if distal and proximal:
         return "both"
-    if distal:
-        return "distal"
-    return "proximal" if proximal else "none"
+    if distal or proximal:
+        return "distal" if distal else "proximal"
+    return "gap" if found.areas[scene.beside_gaps].any() else "none"
 
 
 def _reaches_border(extent: slice, size: int) -> bool:
     return bool(extent.start == 0 or extent.stop == size)
 
 
-def _ends(slices: int, body: NDArray[np.bool_] | None) -> tuple[int, int]:
-    """First and last slice that show the body; those of the stack if it is not known."""
-    shown = np.arange(slices) if body is None else np.flatnonzero(body.any(axis=(0, 1)))
-    return (int(shown[0]), int(shown[-1])) if shown.size else (0, slices - 1)
-
-
-def _shown(slices: NDArray[np.bool_], extent: slice) -> NDArray[np.intp]:
-    """Slices of the stack that show a label, from those of its own box."""
-    return np.flatnonzero(slices) + int(extent.start)
-
-
-def _beside_gaps(seen: NDArray[np.bool_] | None) -> NDArray[np.intp]:
-    """Slices that have an imaged slice at most on one side, but for the first and the last."""
-    if seen is None:
-        return np.zeros(0, np.intp)
-    imaged = np.flatnonzero(seen)
-    steps = np.flatnonzero(np.diff(imaged) > 1)
-    return np.concatenate([imaged[steps], imaged[steps + 1]])
-
-
-def _centre(fat: NDArray[np.floating[Any]] | None) -> tuple[float | None, float | None]:
-    """Mean and median of what is finite."""
-    if fat is None:
-        return None, None
-    finite = fat[np.isfinite(fat)].astype(np.float64)
-    if finite.size == 0:
-        return None, None
-    return float(finite.mean()), float(np.median(finite))
-
-
-def _check(labels: NDArray[Any], *others: NDArray[Any] | None) -> None:
-    if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels are {labels.dtype} of shape {labels.shape}; expected integers, (x, y, z)"
-        )
-    for other in others:
-        if other is not None and other.shape != labels.shape:
-            raise ValueError(
-                f"labels have shape {labels.shape} and a map has {other.shape}; expected the "
-                "same grid"
-            )
+def _judged(
+    row: MuscleMeasure, whole: Mapping[int, float], largest_piece: float | None
+) -> MuscleMeasure:
+    """The row with what only the other side tells, and with a judgement."""
+    partner = mirror_index(row.index)
+    difference = None
+    if partner != row.index and row.index in whole and partner in whole:
+        pair: Sequence[int] = sorted((row.index, partner))
+        difference = asymmetry(*(whole[index] for index in pair))
+    look = Look(
+        index=row.index,
+        volume=row.volume,
+        truncated=row.truncated,
+        cut_in_plane=row.cut_in_plane,
+        confidence=row.mean_confidence,
+        largest_piece=largest_piece,
+        asymmetry=difference,
+    )
+    quality, reasons = judge(look)
+    return replace(row, asymmetry=difference, quality=quality, quality_reasons=reasons)

@@ -19,6 +19,7 @@ from legseg_bids.bids.derivative import (
     write_station,
 )
 from legseg_bids.bids.discover import discover, index
+from legseg_bids.bids.measures import MeasureTables
 from legseg_bids.bids.reading import read_image
 from legseg_bids.errors import OutputError
 
@@ -42,6 +43,10 @@ def result(**changes: Any) -> StationResult:
     labels[1] = 61
     full = {"mask": np.ones(SHAPE, bool), "confidence": np.ones(SHAPE, np.float32)}
     return StationResult(labels=labels, rows=[ROW], **{**full, **changes})
+
+
+def with_map() -> MeasureTables:
+    return MeasureTables(fat_fraction=np.full(SHAPE, 0.25), fat_facts={"HighestFraction": 0.5})
 
 
 def run(out: Path, station, config: str = "abc", **changes: Any):
@@ -76,6 +81,10 @@ def test_all_files_of_a_station(out: Path, station) -> None:
         f"{stem}_{between}.{extension}"
         for between in ("label-leg_mask", "seg-muscles_desc-confidence_probseg")
         for extension in ("nii.gz", "json")
+    } | {
+        f"{stem}_seg-muscles_desc-{table}_dseg.{extension}"
+        for table in ("compartments", "profiles", "limbs")
+        for extension in ("tsv", "json")
     }
     assert nib.load(paths.mask).get_fdata().sum() == np.prod(SHAPE)
     legseg = read_legseg(paths.sidecar)
@@ -95,8 +104,10 @@ def test_files_that_are_no_longer_asked_for_go(out: Path, station) -> None:
     probabilities = np.zeros((*SHAPE, 1), np.float32)
     run(out, station, mask=np.ones(SHAPE, bool), probabilities=probabilities,
         probability_names=["RF_L"])  # fmt: skip
+    run(out, station, measures=with_map())
+    assert sum("fatfraction" in name for name in files(out)) == 2
     run(out, station, mask=None, confidence=None)
-    assert len(files(out)) == 3
+    assert len(files(out)) == 9
 
 
 def test_done_means_same_configuration_and_same_input(out: Path, station) -> None:
@@ -112,9 +123,23 @@ def test_done_means_same_configuration_and_same_input(out: Path, station) -> Non
     assert "cannot be read" in why_not_done(out, station, "abc")
 
 
-@pytest.mark.parametrize("lost", ["labels", "table", "sidecar", "mask", "confidence"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "labels",
+        "table",
+        "sidecar",
+        "mask",
+        "confidence",
+        "profiles",
+        "limbs_sidecar",
+        "fat_fraction",
+        "fat_fraction_sidecar",
+    ],
+)
 def test_a_lost_file_means_not_done(out: Path, station, lost: str) -> None:
-    paths = run(out, station)
+    paths = run(out, station, measures=with_map())
+    assert not why_not_done(out, station, "abc")
     getattr(paths, lost).unlink()
     assert why_not_done(out, station, "abc")
 
@@ -173,7 +198,7 @@ def test_the_sidecar_is_written_last(out: Path, station, monkeypatch) -> None:
     )
     run(out, station, mask=np.ones(SHAPE, bool))
     assert order[-1].endswith("_dseg.json")
-    assert len(order) == 7
+    assert len(order) == 13
 
 
 def test_a_sidecar_that_cannot_be_removed(out: Path, station, monkeypatch) -> None:
@@ -192,6 +217,30 @@ def test_nothing_is_touched_when_a_measure_is_unknown(out: Path, station) -> Non
     with pytest.raises(ValueError, match="not described"):
         write_station(out, station, header, StationResult(result().labels, [{"x": 1}]), "abc")
     assert not why_not_done(out, station, "abc")
+
+
+@pytest.mark.parametrize("table", ["compartments", "profiles", "limbs"])
+def test_nothing_is_touched_when_a_column_is_unknown(out: Path, station, table: str) -> None:
+    before = files(out) if run(out, station) else {}
+    with pytest.raises(ValueError, match="not described"):
+        run(out, station, measures=MeasureTables(**{table: [{"girth": 1}]}))
+    assert files(out) == before
+
+
+def test_the_map_says_what_it_cannot_know(out: Path, station) -> None:
+    values = np.full(SHAPE, 0.3)
+    values[0] = np.nan
+    tables = MeasureTables(fat_fraction=values, fat_facts={"HighestFraction": 0.5})
+    paths = run(out, station, measures=tables)
+    image = nib.load(paths.fat_fraction)
+    assert image.get_data_dtype() == np.float32
+    found = image.get_fdata()
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1:], 0.3, atol=1 / 8192)
+    told = json.loads(paths.fat_fraction_sidecar.read_text())
+    assert "cannot tell 30 % from 70 %" in told["Description"]
+    assert told["Legseg"] == {"HighestFraction": 0.5}
+    assert read_legseg(paths.sidecar)["FatFraction"] == {"HighestFraction": 0.5}
 
 
 def test_probabilities_need_one_name_each(out: Path, station) -> None:

@@ -224,6 +224,68 @@ def test_a_broken_companion_only_costs_the_fat_fraction(build, nearest_odd) -> N
     assert "no fat fraction" in station.reason
 
 
+# ------------------------------------------------------------------ images in phase
+
+
+def with_phases(build, nearest_odd, *, broken: str = "", **stems: dict):  # type: ignore[no-untyped-def]
+    """The only station, where in-phase images are looked for among its echoes."""
+    root = build(anat(**stems))
+    if broken:
+        break_link(root, broken)
+
+    def next_two(times: list[float], b0: float, opposed: int) -> tuple[int, int | None] | None:
+        assert b0 == 3
+        after = range(opposed + 1, len(times))
+        return (after[0], after[1] if len(after) > 1 else None) if len(after) else None
+
+    return only(discover(index(root), nearest_odd, choose_in_phase=next_two))
+
+
+def echo(number: int, **more: object) -> dict:
+    return {"EchoTime": 0.00115 * number, "MagneticFieldStrength": 3, **more}
+
+
+def test_echoes_in_phase_are_taken_along(build, nearest_odd) -> None:
+    stems = {f"echo__{n}_part__mag_MEGRE": echo(n + 2) for n in (1, 2, 3)}
+    station = with_phases(build, nearest_odd, **stems)
+    assert {role: path.name for role, path in station.files.items()} == {
+        "opposed": "sub-1_echo-1_part-mag_MEGRE.nii.gz",
+        "in_phase": "sub-1_echo-2_part-mag_MEGRE.nii.gz",
+        "opposed_later": "sub-1_echo-3_part-mag_MEGRE.nii.gz",
+    }
+    assert "echo-2_part-mag_MEGRE.nii.gz as in_phase" in station.reason
+
+
+def test_an_image_in_phase_is_taken_along_by_its_name(build, nearest_odd) -> None:
+    station = with_phases(build, nearest_odd, acq__dOUT_T1w={}, acq__dIN_T1w={})
+    assert station.files["in_phase"].name == "sub-1_acq-dIN_T1w.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        {"acq__dOUT_T1w": {}, "acq__dIN_T2w": {}},
+        {"acq__dOUT_T1w": {}, "acq__dIN_part__phase_T1w": {}},
+        {"acq__dOUT_T1w": {}, "acq__dIN_echo__1_T1w": {}, "acq__dIN_echo__2_T1w": {}},
+    ],
+    ids=["of another kind", "a phase", "two of them"],
+)
+def test_what_does_not_go_with_it_is_left_out(build, nearest_odd, stems: dict) -> None:
+    assert set(with_phases(build, nearest_odd, **stems).files) == {"opposed"}
+
+
+def test_water_and_fat_come_first(build, nearest_odd) -> None:
+    stems = {"acq__dOUT_T1w": {}, "acq__dIN_T1w": {}, "acq__dW_T1w": WATER, "acq__dF_T1w": FAT}
+    assert set(with_phases(build, nearest_odd, **stems).files) == {"opposed", "water", "fat"}
+
+
+def test_a_broken_image_in_phase_only_costs_the_fat_fraction(build, nearest_odd) -> None:
+    broken = "sub-1_acq-dIN_T1w.nii.gz"
+    station = with_phases(build, nearest_odd, broken=broken, acq__dOUT_T1w={}, acq__dIN_T1w={})
+    assert set(station.files) == {"opposed"}
+    assert "no fat fraction" in station.reason
+
+
 @pytest.mark.parametrize("name", ["acq-out_T1w", "acq-dixon_T1w"])
 def test_a_broken_sidecar_only_costs_its_own_station(build, nearest_odd, name: str) -> None:
     root = build({f"sub-1/anat/sub-1_{name}": {}, "sub-2/anat/sub-2_acq-out_T1w": {}})

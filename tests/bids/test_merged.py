@@ -11,6 +11,7 @@ import pytest
 
 from legseg_bids.bids import merged as module
 from legseg_bids.bids.derivative import read_legseg
+from legseg_bids.bids.measures import MeasureTables
 from legseg_bids.bids.merged import (
     MergedResult,
     holds,
@@ -39,9 +40,10 @@ def out(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(out: Path, config: str = "abc"):  # type: ignore[no-untyped-def]
+def write(out: Path, config: str = "abc", *, fat: bool = False):  # type: ignore[no-untyped-def]
     labels = np.full((4, 5, 3), 61, np.uint8)
-    result = MergedResult(labels, AFFINE, [ROW], station_sums(out, NAMES), NAMES)
+    tables = MeasureTables(fat_fraction=labels / 100 if fat else None, fat_facts={"Stations": 1})
+    result = MergedResult(labels, AFFINE, [ROW], station_sums(out, NAMES), NAMES, tables)
     paths = write_merged(out, NAME, result, config)
     paths.figure.parent.mkdir(exist_ok=True)
     paths.figure.write_bytes(b"png")
@@ -74,6 +76,28 @@ def test_a_lost_file_means_not_done(out: Path, lost: str) -> None:
     assert not done(out)
 
 
+@pytest.mark.parametrize("lost", ["fat_fraction", "fat_fraction_sidecar", "compartments"])
+def test_a_lost_map_means_not_done(out: Path, lost: str) -> None:
+    paths = write(out, fat=True)
+    assert done(out)
+    getattr(paths, lost).unlink()
+    assert not done(out)
+
+
+def test_a_map_that_is_no_longer_known_goes(out: Path) -> None:
+    assert write(out, fat=True).fat_fraction.exists()
+    assert not write(out).fat_fraction.exists()
+
+
+def test_a_map_of_a_station_counts_among_what_was_merged(out: Path) -> None:
+    station = output_paths(out, NAMES[1])
+    station.fat_fraction.write_text("a map")
+    sidecar = write(out).sidecar
+    assert done(out)
+    station.fat_fraction.write_text("another")
+    assert not holds(out, read_legseg(sidecar))
+
+
 @pytest.mark.parametrize("changed", ["labels", "confidence", "table"])
 def test_a_station_that_changed_means_not_done(out: Path, changed: str) -> None:
     sidecar = write(out).sidecar
@@ -104,8 +128,9 @@ def test_a_run_that_stops_half_way_is_not_done(out, monkeypatch, step: str) -> N
 
 
 def test_equal_stations_give_equal_files(out: Path) -> None:
-    first = {p: p.read_bytes() for p in vars(write(out)).values()}
-    assert {p: p.read_bytes() for p in vars(write(out)).values()} == first
+    first = {p: p.read_bytes() for p in vars(write(out)).values() if p.exists()}
+    assert {p: p.read_bytes() for p in vars(write(out)).values() if p.exists()} == first
+    assert len(first) == 10
 
 
 def test_a_merged_image_can_be_removed(out: Path) -> None:

@@ -30,6 +30,8 @@ def test_good_places(tmp_path: Path, output: str) -> None:
         ("raw/derivatives", None, "lies inside the input"),
         ("out", "raw/work", "work folder .* lies inside"),
         ("out", "raw", "work folder .* lies inside"),
+        ("out", "out", "work folder .* lies inside the output"),
+        ("out", "out/work", "work folder .* lies inside the output"),
     ],
 )
 def test_bad_places(tmp_path: Path, output: str, work: str | None, match: str) -> None:
@@ -130,3 +132,48 @@ def test_an_output_that_vanished_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputError, match="mount it again"):
         places.require_output(tmp_path / "out")
+
+
+class TestWorkFolder:
+    def test_one_that_was_asked_for_is_kept(self, tmp_path: Path) -> None:
+        with places.work_folder(tmp_path / "a" / "b") as folder:
+            assert folder == tmp_path / "a" / "b"
+        assert list(folder.iterdir()) == []
+
+    def test_a_private_one_is_removed(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        with places.work_folder(None) as folder:
+            assert folder.parent == tmp_path
+            (folder / "x").touch()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_one_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with (
+            pytest.raises(OutputError, match=r"work folder .*file/work cannot.*with -w"),
+            places.work_folder(tmp_path / "file" / "work"),
+        ):
+            pass
+
+    @pytest.mark.parametrize("asked", [True, False])
+    def test_one_that_cannot_be_written(self, tmp_path: Path, monkeypatch, asked: bool) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EROFS, "refused by the system")
+
+        for name in ("TemporaryFile", "TemporaryDirectory"):
+            monkeypatch.setattr(places.tempfile, name, refuse)
+        with (
+            pytest.raises(OutputError, match="refused by the system"),
+            places.work_folder(tmp_path if asked else None),
+        ):
+            pass
+
+    def test_an_error_inside_stays_what_it_is(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError), places.work_folder(tmp_path):
+            (tmp_path / "nothing").read_text()
+
+    def test_the_validator_keeps_its_cache_there(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.delenv("DENO_DIR", raising=False)
+        with places.work_folder(tmp_path):
+            assert os.environ["DENO_DIR"] == str(tmp_path / "deno")
+        assert "DENO_DIR" not in os.environ

@@ -15,8 +15,8 @@ IMAGES = {
 def test_the_table(build, nearest_odd) -> None:
     root = build(IMAGES)
     (root / "sub-3").mkdir()
-    done = {"sub-1/anat/sub-1_acq-out_chunk-2_T1w.nii.gz": True}
-    lines = plan_lines(discover(index(root), nearest_odd), done)
+    states = {"sub-1/anat/sub-1_acq-out_chunk-2_T1w.nii.gz": "done"}
+    lines = plan_lines(discover(index(root), nearest_odd), states)
     output = "sub-1/anat/sub-1_acq-out_chunk-{}_seg-muscles_dseg.nii.gz"
     first = "sub-1_acq-out_chunk-{}_T1w.nii.gz"
     cells = [tuple(cell for cell in line.split("  ") if cell.strip()) for line in lines]

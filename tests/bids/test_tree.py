@@ -14,9 +14,12 @@ from legseg_bids.anatomy.labels import load_labels
 from legseg_bids.bids.derivative import StationResult, write_station
 from legseg_bids.bids.description import write_dataset_files
 from legseg_bids.bids.discover import discover, index
+from legseg_bids.bids.measures import MeasureTables
+from legseg_bids.bids.names import MEASURES
 from legseg_bids.bids.reading import read_image
 from legseg_bids.bids.runlog import run_id, write_run_log
 from legseg_bids.bids.validate import find_command
+from legseg_bids.measure import Scene, measure_image
 
 TIMES = {"MagneticFieldStrength": 3, "TablePosition": [0, 0, -412.5], "BodyPart": "LEG"}
 IMAGES = {
@@ -38,6 +41,11 @@ ENDINGS = [
     "label-leg_mask.nii.gz",
     "seg-muscles_desc-confidence_probseg.json",
     "seg-muscles_desc-confidence_probseg.nii.gz",
+    *(
+        f"seg-muscles_desc-{table}_dseg.{extension}"
+        for table in ("compartments", "profiles", "limbs")
+        for extension in ("json", "tsv")
+    ),
     "seg-muscles_dseg.json",
     "seg-muscles_dseg.nii.gz",
     "seg-muscles_dseg.tsv",
@@ -52,6 +60,24 @@ def rows() -> list[dict[str, object]]:
         {**{name: getattr(label, name) for name in fields}, "voxels": 3, "volume": 0.1}
         for label in load_labels()
     ]
+
+
+def tables(shape: tuple[int, ...], kind: str) -> MeasureTables:
+    """Tables as they are measured on two legs; a map where there is water and fat."""
+    labels = np.zeros((20, 12, 4), np.uint8)
+    labels[2:8, 3:9, 1:3], labels[12:18, 3:9] = 61, 62
+    fat = np.full(labels.shape, 0.5)
+    measured = measure_image(
+        Scene(labels, np.diag([3.0, 3.0, 9.0, 1.0]), np.ones(labels.shape, bool), fat)
+    )
+    assert all(getattr(measured, table) for table in MEASURES)
+    return MeasureTables(
+        measured.compartments,
+        measured.profiles,
+        measured.limbs,
+        fat_fraction=np.full(shape, 0.5) if kind == "water_fat" else None,
+        fat_facts={"HighestFraction": 1.0},
+    )
 
 
 @pytest.fixture
@@ -70,6 +96,7 @@ def out(build, nearest_odd) -> Path:
             confidence=np.ones(shape, np.float32),
             probabilities=np.ones((*shape, 2), np.float32) / 2,
             probability_names=["RF_L", "RF_R"],
+            measures=tables(shape, station.kind),
             details={"Engine": "openvino", "Warnings": []},
         )
         write_station(out, station, image.header, result, "abc")
@@ -80,6 +107,7 @@ def out(build, nearest_odd) -> Path:
 def test_the_manifest(out: Path) -> None:
     found = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     expected = {f"{stem}_{ending}" for stem in STEMS for ending in ENDINGS}
+    expected |= {f"{STEMS[-1]}_label-fat_desc-fatfraction_probseg.{e}" for e in ("json", "nii.gz")}
     top = {"dataset_description.json", "README.md", ".bidsignore"}
     assert {name for name in found if not name.startswith("logs/")} == expected | top
 
@@ -102,6 +130,8 @@ def test_sources_exist_and_lie_on_the_same_grid(out: Path) -> None:
         sources = [raw / uri.removeprefix("bids:raw:") for uri in content["Sources"]]
         assert all(source.is_file() for source in sources)
         assert content["SpatialReference"] == content["Sources"][0]
+        if sidecar.with_suffix(".tsv").exists() and "_desc-" in sidecar.name:
+            continue
         image = nib.load(sidecar.with_suffix(".nii.gz"))
         np.testing.assert_array_equal(image.affine, nib.load(sources[0]).affine)
 
