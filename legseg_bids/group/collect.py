@@ -1,148 +1,144 @@
-"""Everything that participant runs have left behind, as plain rows."""
+"""Everything that participant runs have left behind, participant by participant, as plain rows."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from legseg_bids.bids.derivative import read_legseg
-from legseg_bids.bids.merged import holds
-from legseg_bids.bids.names import SEGMENTATION, parse_name, printable
-from legseg_bids.bids.sets import MERGED
-from legseg_bids.bids.sidecars import NOT_AVAILABLE
-
-PATTERNS = tuple(
-    f"sub-*/{between}*_seg-{SEGMENTATION}{merged}_dseg.tsv"
-    for between in ("*/", "ses-*/*/")
-    for merged in ("", f"_desc-{MERGED}")
+from legseg_bids.bids.finished import (
+    DISK,
+    DamagedTable,
+    Disk,
+    FinishedImage,
+    Found,
+    find_images,
+    read_table,
+    rows,
+    subjects_begun,
 )
-REQUIRED = frozenset({"index", "name", "abbreviation", "volume"})
-"""Columns without which a table says nothing."""
+from legseg_bids.bids.names import printable
+from legseg_bids.bids.sidecars import NOT_AVAILABLE
+from legseg_bids.group.cache import Memory
+from legseg_bids.group.structures import compartment_rows, label_structures, limb_rows
 
 
 @dataclass(frozen=True)
-class Collection:
-    """What a derivative holds.
+class Participant:
+    """What a derivative holds of one participant.
 
     Attributes
     ----------
+    label : str
+        With ``sub-``.
+    images : int
+        Finished images, merged ones not counted.
     rows : tuple of dict of str to str
-        One for each label of each finished image: ``participant_id``, ``session_id``,
-        ``image`` (label image, relative to the derivative), and the columns of its table. A
-        merged image stands for the stations that it was made from.
-    images : dict of str to int
-        Number of finished images by participant (``sub-01``), merged ones not counted; 0 where
-        a participant was begun, or was expected, and has none.
+        Rows of the long table: ``participant_id``, ``session_id``, ``image`` (label image,
+        relative to the derivative), ``kind``, and the columns of the tables. A merged image
+        stands for the stations that it was made from.
+    configs : frozenset of str
+        Hashes of the configurations that made them.
     notes : tuple of str
-        What a reader of the tables must know: unfinished images, mixed configurations.
+        What a reader of the tables must know.
     """
 
-    rows: tuple[dict[str, str], ...]
-    images: dict[str, int]
+    label: str
+    images: int
+    rows: tuple[dict[str, str], ...] = ()
+    configs: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Participants without a finished image, sorted."""
-        return tuple(sorted(name for name, count in self.images.items() if not count))
 
-
-def collect(derivatives_dir: Path, expected: Sequence[str] = ()) -> Collection:
-    """Read the tables of all finished images.
-
-    An image is finished when its JSON sidecar is there, which is written last.
+def participants(
+    derivatives_dir: Path, expected: Sequence[str] = (), memory: Memory | None = None
+) -> Iterator[Participant]:
+    """Read the tables of all finished images, one participant after the other, by label.
 
     Parameters
     ----------
     derivatives_dir : Path
         Output folder of the participant runs; nothing else is read.
     expected : sequence of str
-        Labels (without ``sub-``) of participants that ought to be there.
+        Labels (with or without ``sub-``) of participants that ought to be there.
+    memory : Memory or None
+        What was read before.
     """
-    tables = sorted({path for pattern in PATTERNS for path in derivatives_dir.glob(pattern)})
-    told = {path: _told(path.with_suffix(".json")) for path in tables}
-    finished = [path for path in tables if told[path]]
-    merged = [path for path in finished if "StationSHA256" in told[path]]
-    outdated = [path for path in merged if not holds(derivatives_dir, told[path])]
-    replaced = {
-        derivatives_dir / labels
-        for path in merged
-        if path not in outdated
-        for labels in told[path]["StationSHA256"]
-    }
-    images = dict.fromkeys(_begun(derivatives_dir, expected), 0)
-    for path in finished:
-        images[_participant(path)] += path not in merged
-    used = [p for p in finished if p not in outdated and _labels(p) not in replaced]
-    rows: list[dict[str, str]] = []
-    damaged = []
-    for path in used:
+    wanted = {label.removeprefix("sub-") for label in expected}
+    for subject in sorted(wanted.union(subjects_begun(derivatives_dir))):
+        known = memory.of(f"sub-{subject}") if memory else nullcontext(DISK)
+        with known as disk:
+            yield _participant(derivatives_dir, subject, disk)
+
+
+def note_on_configs(configs: frozenset[str]) -> tuple[str, ...]:
+    """What to say where images of one study were made in different ways."""
+    if len(configs) < 2:
+        return ()
+    note = (
+        f"the images were made with {len(configs)} different versions or models; "
+        "run all participants again with --overwrite to compare them"
+    )
+    return (note,)
+
+
+def _participant(root: Path, subject: str, disk: Disk) -> Participant:
+    found = find_images(root, subject, disk)
+    label = f"sub-{subject}"
+    used = [image for image in found.images if not image.replaced]
+    read: list[dict[str, str]] = []
+    notes = list(_notes(found))
+    for image in used:
         try:
-            rows += _rows(path, derivatives_dir)
-        except (OSError, ValueError, csv.Error) as error:
-            damaged.append(f"{path.name} cannot be used ({printable(str(error))})")
-    unfinished = [path for path in tables if path not in finished]
-    hashes = {told[path]["ConfigHash"] for path in used}
-    return Collection(tuple(rows), images, _notes(unfinished, outdated, damaged, hashes))
+            read += _rows(image, root, disk)
+        except DamagedTable as error:
+            notes.append(
+                f"{printable(str(error))} and is left out; "
+                "run the participant again with --overwrite"
+            )
+    return Participant(
+        label,
+        images=sum(not image.merged for image in found.images),
+        rows=tuple(read),
+        configs=frozenset(image.legseg["ConfigHash"] for image in used),
+        notes=tuple(notes),
+    )
 
 
-def _told(sidecar: Path) -> dict[str, Any]:
-    """Our own object in a sidecar; empty if the image is unfinished or somebody changed it."""
-    legseg = read_legseg(sidecar)
-    sums = legseg.get("StationSHA256", {})
-    sound = isinstance(legseg.get("ConfigHash"), str) and isinstance(sums, dict)
-    return legseg if sound else {}
-
-
-def _begun(derivatives_dir: Path, expected: Sequence[str]) -> list[str]:
-    folders = [*derivatives_dir.glob("sub-*"), *derivatives_dir.glob("logs/sub-*")]
-    begun = {path.name for path in folders if path.is_dir()}
-    return sorted(begun | {f"sub-{label.removeprefix('sub-')}" for label in expected})
-
-
-def _participant(table: Path) -> str:
-    return f"sub-{parse_name(table.name).get('sub')}"
-
-
-def _rows(table: Path, root: Path) -> list[dict[str, str]]:
-    session = parse_name(table.name).get("ses")
+def _rows(image: FinishedImage, root: Path, disk: Disk) -> list[dict[str, str]]:
+    """Labels, compartments and limbs of an image; a table of an older run may be missing."""
     first = {
-        "participant_id": _participant(table),
-        "session_id": f"ses-{session}" if session else NOT_AVAILABLE,
-        "image": _labels(table).relative_to(root).as_posix(),
+        "participant_id": f"sub-{image.subject}",
+        "session_id": f"ses-{image.session}" if image.session else NOT_AVAILABLE,
+        "image": image.labels.relative_to(root).as_posix(),
     }
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    if any(not row.keys() >= REQUIRED or None in (*row, *row.values()) for row in rows):
-        raise ValueError("its columns are not those that this program writes")
-    return [{**row, **first} for row in rows]
-
-
-def _labels(table: Path) -> Path:
-    return table.with_suffix(".nii.gz")
-
-
-def _notes(
-    unfinished: Sequence[Path],
-    outdated: Sequence[Path],
-    damaged: Sequence[str],
-    hashes: set[object],
-) -> tuple[str, ...]:
-    notes = [f"{path.name} has no finished sidecar and is left out" for path in unfinished]
-    notes += [
-        f"{path.name} was merged from stations that have changed since and is left out; "
-        "run the participant level again"
-        for path in outdated
+    labels = [{**row, "kind": _kind(row)} for row in rows(image, disk)]
+    below = [
+        *compartment_rows(_optional(image, "compartments", ("compartment", "side"), disk)),
+        *limb_rows(_optional(image, "limbs", ("side",), disk)),
     ]
-    notes += [
-        f"{told} and is left out; run the participant again with --overwrite" for told in damaged
-    ]
-    if len(hashes) > 1:
-        notes.append(
-            f"the images were made with {len(hashes)} different versions or models; "
-            "run all participants again with --overwrite to compare them"
+    return [{**row, **first} for row in (*labels, *below)]
+
+
+def _kind(row: dict[str, str]) -> str:
+    known = label_structures().get(row["abbreviation"])
+    return known.kind if known else row.get("tissue", NOT_AVAILABLE)
+
+
+def _optional(
+    image: FinishedImage, role: str, required: Sequence[str], disk: Disk
+) -> list[dict[str, str]]:
+    """Rows of a table that not every run writes."""
+    path = getattr(image.paths, role, None)
+    return read_table(path, required, disk) if path is not None and path.is_file() else []
+
+
+def _notes(found: Found) -> Iterator[str]:
+    for path in found.unfinished:
+        yield f"{path.name} has no finished sidecar and is left out"
+    for path in found.outdated:
+        yield (
+            f"{path.name} was merged from stations that have changed since and is left out; "
+            "run the participant level again"
         )
-    return tuple(notes)
