@@ -35,7 +35,7 @@ class Footprint:
 
 #: Two stations of 320 x 320 x 31 voxels, merged, from ``benchmarks/resources.py``; and the notes
 #: and the log of a task.
-PILOT = Footprint(files=24.0, folders=4.0, size=2.75e6, blocks=2.82e6)
+PILOT = Footprint(files=43.0, folders=4.0, size=6.32e6, blocks=6.42e6)
 
 
 def measure(output: Path) -> Footprint:
@@ -43,6 +43,7 @@ def measure(output: Path) -> Footprint:
     participants = [path for path in output.glob("sub-*") if path.is_dir()]
     logs = [output / "logs" / path.name for path in participants]
     paths = [p for top in (*participants, *logs, output / PLACE) for p in (top, *top.rglob("*"))]
+    paths += [path.with_name(f"{path.name}.html") for path in participants]
     sizes = [path.stat().st_size for path in paths if path.is_file()]
     count = len(participants)
     return Footprint(

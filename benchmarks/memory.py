@@ -64,7 +64,9 @@ def _resized(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
 def graph(bids: Path, work: Path, threads: int) -> Any:
     """The graph of the only station, with the shipped networks."""
     from legseg_bids.bids.dataset import index
+    from legseg_bids.bids.description import write_dataset_files
     from legseg_bids.bids.discover import discover
+    from legseg_bids.bids.places import prepare_output
     from legseg_bids.bids.sets import find_sets
     from legseg_bids.imaging.dixon import choose_opposed_echo
     from legseg_bids.settings import Settings
@@ -74,6 +76,8 @@ def graph(bids: Path, work: Path, threads: int) -> Any:
 
     configure_nipype()
     settings = Settings(bids, work / "out", engine="openvino", omp_nthreads=threads)
+    prepare_output(settings.output_dir)
+    write_dataset_files(settings.output_dir, bids)
     stations = discover(index(bids), choose_opposed_echo).stations
     if [len(station.files) for station in stations] != [3]:
         sys.exit(f"expected one station of three images, found {stations}")

@@ -16,8 +16,8 @@ packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("pu
 # Tests, headers and what only a compiler or an editor reads.
 find "$packages" -depth -type d \( -name tests -o -name include -o -name cmake \) \
     -not -path '*/torch/*' -not -path '*/nvidia/*' -exec rm -rf {} +
-find "$packages" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.js.map' \) \
-    -delete
+find "$packages" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.c' \
+    -o -name '*.js.map' \) -delete
 # OpenVINO for the CPU and for ONNX; not for other processors, nor for other makers' networks.
 for part in intel_gpu intel_npu gguf jax paddle pytorch tensorflow; do
     rm -f "$packages/openvino/libs/libopenvino_${part}_"*

@@ -5,6 +5,8 @@
 # Needs Python 3.11 or later. Settings (environment):
 #   PYTHON       the interpreter the virtual environment is made with (default python3)
 #   LEGSEG_VENV  where the virtual environment goes (default .venv-test; kept for next time)
+#   LEGSEG_TEST_CONTAINERS=auto  then build and test the container images and a Slurm, too, as far as
+#                their tools are there or can be installed (scripts/test_containers.sh; 20 minutes)
 # Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -30,3 +32,8 @@ step "imports"; run lint-imports --no-cache
 
 step "tests"
 run pytest --cov --cov-config=pyproject.toml --cov-report=term "$@"
+
+if [ "${LEGSEG_TEST_CONTAINERS:-}" = auto ]; then
+  step "containers and cluster"
+  PYTHON="$venv/bin/python" scripts/test_containers.sh --install
+fi

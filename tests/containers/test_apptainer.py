@@ -70,6 +70,20 @@ def test_environment_of_the_host(
     assert done.stdout == f"legseg-bids {__version__}\n", done.stderr
 
 
+def test_nothing_is_written_in_the_home(apptainer: list[str], sif: Path, tmp_path: Path) -> None:
+    """Even where the home of the host is not kept out, as it is by --containall."""
+    home, out = tmp_path / "home", tmp_path / "out"
+    home.mkdir()
+    out.mkdir()
+    open_ = container(apptainer, sif, "--cleanenv", "--home", str(home))
+    mounts = {SAMPLE: "/data:ro", out: "/out"}
+    done = open_.run(mounts, "/data", "/out", "participant", "--participant-label", "01")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = open_.run(mounts, "-", "/out", "group")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(home.rglob("*")) == []
+
+
 def test_gpu_option_does_no_harm_without_gpu(apptainer: list[str], sif: Path) -> None:
     done = container(apptainer, sif, *SEALED, "--nv").run({}, "--version")
     assert done.returncode == 0, done.stderr

@@ -86,5 +86,24 @@ def test_everything_that_is_copied_is_sent_to_the_engine() -> None:
     assert all((ROOT / source).exists() for source in sources)
 
 
-def test_script_is_valid_shell() -> None:
-    subprocess.run(["sh", "-n", str(ROOT / "scripts/install_in_image.sh")], check=True)
+def test_build_of_the_definition_leaves_the_tmp_of_the_host_alone() -> None:
+    """Apptainer shows it to ``%post``: what is done there is done in a new folder."""
+    post = DEFINITION.partition("%post")[2].partition("%environment")[0]
+    script = (ROOT / "scripts/install_in_image.sh").read_text()
+    lines = [line for line in (post + script).splitlines() if not line.lstrip().startswith("#")]
+    assert "TMPDIR=$(mktemp -d)" in post
+    assert [line for line in lines if "/tmp" in line] == []
+
+
+@pytest.mark.parametrize("name", ["install_in_image", "install_apptainer", "test_containers"])
+def test_script_is_valid_shell(name: str) -> None:
+    shell = "sh" if name == "install_in_image" else "bash"
+    subprocess.run([shell, "-n", str(ROOT / f"scripts/{name}.sh")], check=True)
+
+
+def test_script_explains_itself() -> None:
+    words = ["bash", str(ROOT / "scripts/test_containers.sh"), "--help"]
+    text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert text.startswith("Build the container images")
+    assert "--install" in text
+    assert "set -euo" not in text

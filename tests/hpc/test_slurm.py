@@ -103,7 +103,7 @@ def codes(output: Path) -> dict[str, str]:
 def run_of(output: Path, label: str) -> set[str]:
     """Runs that the results of a participant are of."""
     found = (output / f"sub-{label}").rglob("*_dseg.json")
-    texts = [json.loads(path.read_text())["Legseg"] for path in found]
+    texts = [json.loads(path.read_text()).get("Legseg", {}) for path in found]
     return {text["RunUUID"] for text in texts if "RunUUID" in text}
 
 
@@ -193,3 +193,30 @@ def test_each_step_a_job(sample: Path, tmp_path: Path) -> None:
         *("SEGMENTED", "SEGMENTED", "FAILED", "SEGMENTED", "MERGED", "legseg-bids")
     ]
     assert "is truncated" in next(line for line in lines if line.startswith("FAILED"))
+
+
+def test_workers_of_dask_are_jobs(sample: Path, tmp_path: Path) -> None:
+    """One participant fails, the others are done; no worker stays behind."""
+    pytest.importorskip("dask_jobqueue", reason="needs dask-jobqueue")
+    image = sample / "sub-02/anat/sub-02_acq-dixonwater_chunk-1_T1w.nii.gz"
+    image.write_bytes(image.read_bytes()[:-5000])
+    source = f"os.execv({sys.executable!r}, [{sys.executable!r}, {str(ROOT / 'run.py')!r}"
+    legseg = program(tmp_path / "bin/legseg", f"{source}, *sys.argv[1:]])")
+    run = [sys.executable, ROOT / "hpc/legseg_dask.py", sample, tmp_path / "out"]
+    run += ["--program", legseg, "--cluster", "slurm", "--interface", "lo", "--cpus", "1"]
+    run += ["--mem", "2GiB", "--walltime", "00:10:00", "--sbatch=--job-name=legseg-dask"]
+    done = subprocess.run(
+        [*run, "--", "--skip-bids-validation"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "sub-02: 1: " in done.stdout
+    assert done.stdout.endswith("2 of 3 participants without failure\n")
+    queue = ["squeue", "--noheader", "--name=legseg-dask", "--states=PENDING,RUNNING"]
+    start = time.monotonic()
+    while subprocess.run(queue, capture_output=True, text=True, check=True).stdout:
+        assert time.monotonic() - start < 60
+        time.sleep(0.5)
