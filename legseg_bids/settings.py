@@ -32,9 +32,9 @@ class Settings:
         Processes at a time; threads of each.
     memory : int
         Ceiling for one process, bytes.
-    overwrite, write_probabilities, merge_stations : bool
+    overwrite, write_probabilities, merge_stations, write_reports : bool
         Segment what is done already; write a map for each label; join the stations of a
-        session into one image of the whole leg.
+        session into one image of the whole leg; write a page for each participant.
     filter_file : Path or None
         Which files a query may take (``--bids-filter-file``).
     stop_on_first_crash, clean_workdir : bool
@@ -63,6 +63,7 @@ class Settings:
     skip_bids_validation: bool = False
     stop_on_first_crash: bool = False
     merge_stations: bool = True
+    write_reports: bool = True
     filter_file: Path | None = None
     clean_workdir: bool = False
     plugin_file: Path | None = None

@@ -56,7 +56,7 @@ def test_commands_point_to_functions_that_exist() -> None:
     from importlib import import_module
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    names = {"", "-synth", "-train", "-export", "-hpc"}
+    names = {"", "-synth", "-train", "-export", "-hpc", "-augment-sheet", "-import"}
     assert set(scripts) == {f"legseg{name}" for name in names}
     for target in scripts.values():
         module, _, function = target.partition(":")

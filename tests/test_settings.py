@@ -14,7 +14,7 @@ CHOICE = {"participants", "sessions", "filter_file"}
 """Which images: sources and neighbours of each result stand in its sidecar with check sums."""
 WEIGHTS = {"models_dir"}
 """The folder itself does not matter; what lies in it does, by its check sums."""
-FILES = {"write_probabilities", "merge_stations", "overwrite"}
+FILES = {"write_probabilities", "merge_stations", "write_reports", "overwrite"}
 """Which files are made: a file that is wanted and missing is made, others are left alone."""
 MEANS = {"engine", "device", "nprocs", "omp_nthreads", "memory", "plugin_file"}
 """How it is computed; equal up to rounding, which tests of engines, threads, memory show."""
@@ -52,6 +52,7 @@ OTHER = {
     "filter_file": Path("/x.json"),
     "write_probabilities": True,
     "merge_stations": False,
+    "write_reports": False,
     "overwrite": True,
     "engine": "openvino",
     "device": "auto",

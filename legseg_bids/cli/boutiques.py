@@ -31,7 +31,8 @@ GIGABYTES = 4
 OUTPUTS = (
     ("derivative", "Labels, tables and pictures of each image", "[OUTPUT_DIR]", False),
     ("wide_table", "One row for each participant", "[OUTPUT_DIR]/phenotype/legseg.tsv", True),
-    ("long_table", "One row for each muscle", "[OUTPUT_DIR]/group_volumes.tsv", True),
+    ("long_table", "One row for each structure", "[OUTPUT_DIR]/group_volumes.tsv", True),
+    ("group_page", "The study on one page", "[OUTPUT_DIR]/group.html", True),
 )
 """Id, name, path and whether the participant level leaves it out."""
 

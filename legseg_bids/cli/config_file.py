@@ -33,6 +33,7 @@ _OPTIONS = {
     "models_dir": "models",
     "filter_file": "bids_filter_file",
     "plugin_file": "use_plugin",
+    "write_reports": "reports",
 }
 
 

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from legseg_bids import __version__
 from legseg_bids.cli import resources
 from legseg_bids.cli.parser import GROUP, parse, resources_from, settings_from, without_effect
+from legseg_bids.cli.voice import Voice, choose_voice, close_quietly, write
 from legseg_bids.errors import ExitCode, LegsegError
 from legseg_bids.settings import Settings
 
@@ -46,11 +48,15 @@ class Stop:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self)
 
-    def say(self, line: str) -> None:
-        """Show a line of progress, unless the run was told to stop."""
+    def heed(self) -> None:
+        """End the run if it was told to stop.
+
+        Raises
+        ------
+        KeyboardInterrupt
+        """
         if self.code is not None:
             raise KeyboardInterrupt
-        print(line, file=sys.stderr, flush=True)
 
 
 def entry_point() -> int:
@@ -61,14 +67,17 @@ def entry_point() -> int:
             stream.reconfigure(errors="backslashreplace")
     stop = Stop()
     stop.listen()
-    return main(stop=stop)
+    try:
+        return main(stop=stop)
+    finally:
+        close_quietly()
 
 
 def main(words: Sequence[str] | None = None, stop: Stop | None = None) -> int:
     """Run the application.
 
-    Progress goes to the standard error; one line for each image, and the reason of the exit
-    code as the last line, go to the standard output.
+    Progress goes to the standard error; one line for each image as soon as it is known what
+    became of it, and the reason of the exit code as the last line, go to the standard output.
 
     Parameters
     ----------
@@ -94,7 +103,7 @@ def main(words: Sequence[str] | None = None, stop: Stop | None = None) -> int:
     if stop.code is not None:
         # Somebody made another error of the interruption.
         code, reason = _stopped(stop)
-    print(f"legseg-bids: exit code {code:d}: {reason}", flush=True)
+    write(f"legseg-bids: exit code {code:d}: {reason}", sys.stdout)
     return int(code)
 
 
@@ -102,41 +111,61 @@ def _run(words: Sequence[str] | None, stop: Stop) -> tuple[ExitCode, str]:
     """Run one of the levels; exit code and reason."""
     args = parse(words)
     settings = settings_from(args)
-    if args.analysis_level == GROUP:
-        for option in without_effect(args):
-            print(f"NOTE: {option} chooses nothing here: the tables hold all of OUTPUT_DIR")
-        return ExitCode.OK, _group(settings)
-    outcomes = _participants(settings, args, stop.say)
-    from legseg_bids.workflows.outcomes import exit_code, summary
+    for option in without_effect(args):
+        all_there_is = "all of OUTPUT_DIR" if args.analysis_level == GROUP else "all of each"
+        print(f"NOTE: {option} chooses nothing here: what is made holds {all_there_is}")
+    with choose_voice(stop.heed, args.verbose, display=not args.dry_run) as voice:
+        if args.analysis_level == GROUP:
+            voice.board.stage = "making tables and pages of all participants"
+            return ExitCode.OK, _group(settings)
+        outcomes = _participants(settings, args, voice)
+    from legseg_bids.workflows.outcomes import exit_code, recall, summary
 
-    for outcome in () if args.dry_run else outcomes:
-        print(outcome)
+    for line in () if args.dry_run else recall(outcomes):
+        write(line, sys.stderr)
     return exit_code(outcomes), summary(outcomes)
 
 
 def _participants(
-    settings: Settings, args: argparse.Namespace, say: Callable[[str], None]
+    settings: Settings, args: argparse.Namespace, voice: Voice
 ) -> tuple[Outcome, ...]:
     """Run the participant level."""
     _limit_threads(settings.omp_nthreads)
     used, cpus, memory = resources_from(args), resources.allowed_cpus(), resources.allowed_memory()
-    say(f"legseg-bids {__version__}: {resources.describe(used, cpus, memory)}")
+    voice.say(f"legseg-bids {__version__}: {resources.describe(used, cpus, memory)}")
+    from legseg_bids.workflows.outcomes import tally
+    from legseg_bids.workflows.pages import rebuild_reports
     from legseg_bids.workflows.run import run_participants
 
-    return run_participants(settings, say, dry_run=args.dry_run, verbosity=args.verbose)
+    run = partial(run_participants, dry_run=args.dry_run)
+    try:
+        return (rebuild_reports if args.reports_only else run)(
+            settings,
+            voice.say,
+            verbosity=args.verbose,
+            step=voice.step,
+            tell=voice.tell,
+            board=voice.board,
+        )
+    except BaseException:
+        if voice.board.counts:
+            write(f"so far: {tally(voice.board.counts)}", sys.stderr)
+        raise
 
 
 def _group(settings: Settings) -> str:
     """Run the group level; what it wrote."""
-    from legseg_bids.group.table import write_group
+    from legseg_bids.group.level import write_group
 
-    result = write_group(settings.output_dir, settings.participants)
-    for note in result.collection.notes:
+    result = write_group(settings.output_dir, settings.participants, settings.bids_dir)
+    gathered = result.gathered
+    for note in (*gathered.notes, *result.notes):
         print(f"NOTE: {note}")
-    for participant in result.collection.missing:
+    for participant in gathered.missing:
         print(f"MISSING: {participant}: no finished image")
-    images = sum(result.collection.images.values())
-    return f"{result.wide} and {result.long} written from {images} image(s)"
+    images = sum(gathered.images.values())
+    tables = f"{gathered.wide} and {gathered.long}"
+    return f"{result.page}, {tables} written from {images} image(s)"
 
 
 def _stopped(stop: Stop) -> tuple[ExitCode, str]:

@@ -7,13 +7,22 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from legseg_bids import __version__
 from legseg_bids.cli.resources import THREADS_PER_IMAGE
 from legseg_bids.errors import UsageError
 
 ENGINES = ("auto", "openvino", "torch")
+_OFF = ("--no-", "--no_")
+
+
+class Parser(argparse.ArgumentParser):
+    """Name an option by its first spelling where something is wrong with it, not by all."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with usage and message."""
+        super().error(re.sub(r"(--?[\w-]+)(/--?[\w-]+)+", r"\1", message))
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -26,6 +35,25 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         short = argparse.Action(shown, action.dest, action.nargs, metavar=action.metavar,
                                 choices=action.choices)  # fmt: skip
         return super()._format_action_invocation(short if action.option_strings else action)
+
+
+class _Switch(argparse.BooleanOptionalAction):
+    """On or off, ``--no-…``; with hyphens or underscores throughout."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **words: Any) -> None:
+        super().__init__(option_strings, dest, **words)
+        off = [name for name in self.option_strings if name.startswith(_OFF)]
+        self.option_strings = list(dict.fromkeys([*self.option_strings, *spellings(*off)]))
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        _values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Switch on or off."""
+        setattr(namespace, self.dest, not str(option_string).startswith(_OFF))
 
 
 class _ExecSpec(argparse.Action):
@@ -49,7 +77,7 @@ def add_positionals(parser: argparse.ArgumentParser, *, required: bool = True) -
         "analysis_level",
         metavar="{participant,group}",
         help="participant: segment images; "
-        "group: one table over all participants, made from OUTPUT_DIR alone",
+        "group: tables and a page of the study, made from OUTPUT_DIR",
         **words,
     )
 
@@ -131,6 +159,7 @@ def add_output(group: argparse._ArgumentGroup) -> None:
         default=True,
         help="do not join the stations of a session into one image and table",
     )
+    _switch(group, "--reports", default=True, help="do not write a page for each participant")
     _switch(
         group,
         "--write-probabilities",
@@ -159,7 +188,13 @@ def add_output(group: argparse._ArgumentGroup) -> None:
 
 def add_other(group: argparse._ArgumentGroup) -> None:
     """Everything else."""
-    _switch(group, "--dry-run", help="list what would be done, then stop")
+    modes = group.add_mutually_exclusive_group()
+    _switch(modes, "--dry-run", help="list what would be done, then stop")
+    _switch(
+        modes,
+        "--reports-only",
+        help="write the pages of participants anew from what is in OUTPUT_DIR; segment nothing",
+    )
     group.add_argument(
         *spellings("--config-file"),
         type=Path,
@@ -245,9 +280,7 @@ def _switch(
     default: bool = False,
 ) -> None:
     """An option without value; ``--no-…`` turns off what a configuration file turned on."""
-    action = group.add_argument(
-        *spellings(*names), action=argparse.BooleanOptionalAction, default=default
-    )
+    action = group.add_argument(*spellings(*names), action=_Switch, default=default)
     # Set here, as Python 3.11 and 3.12 would add the default to it.
     action.help = help
 

@@ -47,7 +47,7 @@ def build_parser(prog: str = "legseg", *, positionals: bool = True) -> argparse.
     positionals : bool
         Whether folders and analysis level are required.
     """
-    parser = argparse.ArgumentParser(
+    parser = options.Parser(
         prog=prog,
         usage=_USAGE,
         description="Label the muscles of the legs in opposed-phase (Dixon) MRI. A BIDS App.",
@@ -94,6 +94,14 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     if args.analysis_level not in LEVELS:
         msg = f"analysis level {args.analysis_level!r} is unknown; expected participant or group"
         raise UnknownLevel(msg)
+    if args.reports_only and args.analysis_level == GROUP:
+        raise UsageError(
+            "--reports-only belongs to the participant level; expected participant; the group "
+            "level makes its own page"
+        )
+    if args.reports_only and not args.reports and config is None:
+        msg = "--no-reports and --reports-only exclude each other; expected one; leave one out"
+        raise UsageError(msg)
     return args
 
 
@@ -130,6 +138,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         skip_bids_validation=args.skip_bids_validation,
         stop_on_first_crash=args.stop_on_first_crash,
         merge_stations=args.merge_stations,
+        write_reports=args.reports,
         filter_file=_absolute(args.bids_filter_file),
         clean_workdir=args.clean_workdir,
         plugin_file=_absolute(args.use_plugin),
@@ -163,10 +172,12 @@ def resources_from(args: argparse.Namespace) -> resources.Resources:
 
 
 def without_effect(args: argparse.Namespace) -> tuple[str, ...]:
-    """Options that were given and choose nothing at the group level, which takes all there is."""
-    if args.analysis_level != GROUP:
-        return ()
-    names = ("exclude_participant_label", "session_label", "bids_filter_file")
+    """Options that were given and choose nothing, as tables and pages hold all there is."""
+    names: tuple[str, ...] = ()
+    if args.reports_only:
+        names = ("session_label", "bids_filter_file")
+    if args.analysis_level == GROUP:
+        names = ("exclude_participant_label", "session_label", "bids_filter_file")
     return tuple(f"--{name.replace('_', '-')}" for name in names if getattr(args, name))
 
 
@@ -217,7 +228,8 @@ def _participants(args: argparse.Namespace) -> tuple[str, ...]:
     excluded = set(_labels(args.exclude_participant_label, "sub-"))
     if not excluded or args.analysis_level == GROUP:
         return chosen
-    present = sorted(path.name[4:] for path in args.bids_dir.glob("sub-*") if path.is_dir())
+    folder = args.output_dir if args.reports_only else args.bids_dir
+    present = sorted(path.name[4:] for path in folder.glob("sub-*") if path.is_dir())
     kept = tuple(label for label in chosen or present if label not in excluded)
     if not kept and (chosen or present):
         msg = "every participant is excluded; expected at least one; exclude fewer labels"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,14 +14,19 @@ from legseg_bids.bids.names import printable
 from legseg_bids.bids.runlog import write_outcomes
 from legseg_bids.errors import ExitCode, OutputError
 
+ON_A_SCREEN = 20
+"""Result lines that a person sees at once."""
+
 
 class Status(StrEnum):
     """What became of one image."""
 
     SEGMENTED = "segmented"
     MERGED = "merged"
+    REPORTED = "reported"
     DONE = "done already"
     PLANNED = "would be segmented"
+    TO_MERGE = "would be merged"
     SKIPPED = "skipped"
     ELSEWHERE = "left to another run"
     FAILED = "failed"
@@ -92,8 +97,28 @@ def summary(outcomes: Iterable[Outcome]) -> str:
     >>> summary([Outcome("a", Status.DONE), Outcome("b", Status.FAILED)])
     '1 skipped because done, 1 failed'
     """
-    counts = Counter(outcome.status for outcome in outcomes)
-    return ", ".join(f"{counts[s]} {s.in_summary}" for s in Status if counts[s]) or "nothing to do"
+    return tally(Counter(outcome.status for outcome in outcomes)) or "nothing to do"
+
+
+def tally(counts: Mapping[Status, int]) -> str:
+    """The same from the counts themselves; empty if there are none."""
+    return ", ".join(f"{counts[s]} {s.in_summary}" for s in Status if counts.get(s))
+
+
+def recall(outcomes: Sequence[Outcome], fit: int = ON_A_SCREEN) -> list[str]:
+    """Failures once more, where they may have scrolled away: a heading, and a line for each.
+
+    Examples
+    --------
+    >>> outcomes = [Outcome("a", Status.FAILED, "it is empty"), Outcome("b", Status.DONE)]
+    >>> recall(outcomes), recall(outcomes, fit=1)
+    ([], ['1 failed:', '  a: it is empty'])
+    """
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if not failed or len(outcomes) <= fit:
+        return []
+    lines = (f"  {printable(one.image)}: {printable(one.message)}" for one in failed)
+    return [f"{len(failed)} failed:", *lines]
 
 
 def log_outcomes(

@@ -29,25 +29,47 @@ dataset_description.json
 {sub-01/anat/sub-01_acq-outphase_chunk-2}
 {sub-02/anat/sub-02_acq-dixonwater_chunk-1}
 {sub-02/anat/sub-02_acq-dixonwater_chunk-2}
+group.html
+group_volumes.json
 group_volumes.tsv
 participants.json
 participants.tsv
 phenotype/legseg.json
 phenotype/legseg.tsv
+sub-01.html
+sub-02.html
+<sub-01/anat/sub-01_acq-outphase>
 sub-01/anat/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.json
 sub-01/anat/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.nii.gz
 sub-01/anat/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.tsv
 sub-01/figures/sub-01_acq-outphase_seg-muscles_desc-merged_dseg.png
+<sub-02/anat/sub-02_acq-dixonwater>
+sub-02/anat/sub-02_acq-dixonwater_label-fat_desc-mergedfatfraction_probseg.json
+sub-02/anat/sub-02_acq-dixonwater_label-fat_desc-mergedfatfraction_probseg.nii.gz
 sub-02/anat/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.json
 sub-02/anat/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.nii.gz
 sub-02/anat/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.tsv
 sub-02/figures/sub-02_acq-dixonwater_seg-muscles_desc-merged_dseg.png
 """.splitlines()
+DRAWN = (
+    "intramuscular_fat",
+    "lean_volume",
+    "length",
+    "max_csa",
+    "mean_fat_fraction",
+    "volume",
+)
 SUFFIXES = (
     "_label-leg_mask.json",
     "_label-leg_mask.nii.gz",
+    "_seg-muscles_desc-compartments_dseg.json",
+    "_seg-muscles_desc-compartments_dseg.tsv",
     "_seg-muscles_desc-confidence_probseg.json",
     "_seg-muscles_desc-confidence_probseg.nii.gz",
+    "_seg-muscles_desc-limbs_dseg.json",
+    "_seg-muscles_desc-limbs_dseg.tsv",
+    "_seg-muscles_desc-profiles_dseg.json",
+    "_seg-muscles_desc-profiles_dseg.tsv",
     "_seg-muscles_dseg.json",
     "_seg-muscles_dseg.nii.gz",
     "_seg-muscles_dseg.tsv",
@@ -70,12 +92,23 @@ def group(out: Path, first: Ended) -> Ended:
 
 
 def expected_files() -> list[str]:
-    files = []
+    files = [f"figures/group_{measure}.{e}" for measure in DRAWN for e in ("png", "svg")]
     for line in MANIFEST:
         if line.startswith("{"):
             stem = line.strip("{}")
             files += [stem + suffix for suffix in SUFFIXES]
             files.append(stem.replace("/anat/", "/figures/") + "_seg-muscles_dseg.png")
+            if "dixonwater" in stem:
+                files += [
+                    f"{stem}_label-fat_desc-fatfraction_probseg.{e}" for e in ("json", "nii.gz")
+                ]
+        elif line.startswith("<"):
+            stem = line.strip("<>")
+            files += [
+                f"{stem}_seg-muscles_desc-merged{table}_dseg.{extension}"
+                for table in ("compartments", "limbs", "profiles")
+                for extension in ("json", "tsv")
+            ]
         else:
             files.append(line)
     return sorted(files)

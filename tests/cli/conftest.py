@@ -10,7 +10,10 @@ from legseg_bids.cli.main import Stop
 
 @pytest.fixture
 def legseg(tiny_models: Path, bids_dir: Path, tmp_path: Path) -> Legseg:
-    """Run the application with tiny models on a small dataset, unless told otherwise."""
+    """Run the application with tiny models on a small dataset, unless told otherwise.
+
+    Without reports, which have their own tests and would take half of the time.
+    """
 
     def run(
         *options: str,
@@ -23,6 +26,7 @@ def legseg(tiny_models: Path, bids_dir: Path, tmp_path: Path) -> Legseg:
     ) -> Ended:
         words = [bids, out, level, "--models", models, "--device", "cpu"]
         words += [] if validate else ["--skip-bids-validation"]
+        words += [] if "--reports" in options or "--reports-only" in options else ["--no-reports"]
         words += [] if "--nprocs" in options else ["--nprocs", "1"]
         return run_legseg(*words, *options, stop=stop)
 

@@ -43,14 +43,15 @@ def test_it_is_printed_with_no_other_argument_and_nothing_else_is() -> None:
 def test_every_option_of_the_parser_is_there_and_nothing_else() -> None:
     named = {action.dest for action in ACTIONS}
     # A switch that is on by default is offered as what turns it off.
-    assert set(INPUTS) == named - {"merge_stations"} | {"no_merge_stations"}
+    on = {"merge_stations", "reports"}
+    assert set(INPUTS) == named - on | {f"no_{name}" for name in on}
 
 
 def test_each_flag_is_one_that_the_parser_knows() -> None:
     known = {name for action in ACTIONS for name in action.option_strings}
     flags = {i["command-line-flag"] for i in INPUTS.values() if "command-line-flag" in i}
     assert flags <= known
-    assert "--no-merge-stations" in flags
+    assert {"--no-merge-stations", "--no-reports"} <= flags
 
 
 def test_the_fields_are_those_of_the_schema() -> None:
@@ -110,9 +111,9 @@ def test_inputs(name: str, expected: dict[str, Any]) -> None:
 
 
 def test_what_excludes_each_other() -> None:
-    (group,) = TOLD["groups"]
-    assert group["members"] == ["mem", "mem_gb", "mem_mb"]
-    assert group["mutually-exclusive"] is True
+    members = [group["members"] for group in TOLD["groups"]]
+    assert members == [["mem", "mem_gb", "mem_mb"], ["dry_run", "reports_only"]]
+    assert all(group["mutually-exclusive"] is True for group in TOLD["groups"])
 
 
 def test_exit_codes_are_all_but_success() -> None:

@@ -33,6 +33,7 @@ def full(tmp_path: Path) -> Settings:
         skip_bids_validation=True,
         stop_on_first_crash=True,
         merge_stations=False,
+        write_reports=False,
         filter_file=tmp_path / "filter.json",
         clean_workdir=True,
         plugin_file=tmp_path / "plugin.json",

@@ -41,11 +41,25 @@ MANIFEST = [
     f"{STEM}seg-muscles_dseg.json",
     f"{STEM}seg-muscles_dseg.nii.gz",
     f"{STEM}seg-muscles_dseg.tsv",
+    *(
+        f"{STEM}seg-muscles_desc-{table}_dseg.{kind}"
+        for table in ("compartments", "limbs", "profiles")
+        for kind in ("json", "tsv")
+    ),
     "sub-01/figures/sub-01_acq-outphase_seg-muscles_dseg.png",
 ]
 PROBABILITIES = [f"{STEM}seg-muscles_probseg.json", f"{STEM}seg-muscles_probseg.nii.gz"]
 GROUP = [
+    *(
+        f"figures/group_{measure}.{kind}"
+        for measure in ("length", "max_csa", "volume")
+        for kind in ("png", "svg")
+    ),
+    "group.html",
+    "group_volumes.json",
     "group_volumes.tsv",
+    "logs/group_cache.jsonl.gz",
+    "logs/group_figures.json",
     "participants.json",
     "participants.tsv",
     "phenotype/legseg.json",
@@ -87,7 +101,7 @@ def first(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> FirstR
 
 class TestFirstRun:
     def test_writes_these_files_and_no_other(self, first: FirstRun) -> None:
-        assert manifest(first.out) == sorted(MANIFEST)
+        assert manifest(first.out) == sorted([*MANIFEST, "sub-01.html"])
 
     def test_says_what_was_taken_what_became_of_it_and_why_it_ends_so(
         self, first: FirstRun
@@ -298,6 +312,16 @@ TROUBLES: dict[str, tuple[Given, int, str]] = {
     "image of no known contrast": (lambda r: {"bids": renamed_bids(r, "x")}, 66, "no image that"),
     "output is the input": (lambda r: {"out": r / "bids"}, 2, "is the input dataset"),
     "output inside the input": (lambda r: {"out": r / "bids" / "out"}, 2, "inside the input"),
+    "work inside the output": (
+        lambda r: {"options": ["-w", str(r / "out" / "work")]},
+        2,
+        "inside the output",
+    ),
+    "work folder cannot be written": (
+        lambda r: {"options": ["-w", str(file_instead_of_folder(r))]},
+        73,
+        "choose another one with -w",
+    ),
     "work inside the input": (
         lambda r: {"options": ["-w", str(r / "bids" / "work")]},
         2,
@@ -432,6 +456,70 @@ def test_the_resources_are_told_and_where_each_limit_comes_from(legseg: Legseg) 
     assert "1 image(s) at a time" in line
     assert re.search(r"allowed: \d+ processor\(s\) \(.+\), [\d.]+ GiB \(.+\)", line)
     assert "more memory than is allowed" in line
+
+
+class TestReports:
+    def test_they_alone_are_made_anew(self, legseg: Legseg, tmp_path: Path) -> None:
+        """Also where the dataset is gone."""
+        legseg()
+        page, elsewhere = tmp_path / "out" / "sub-01.html", tmp_path / "gone"
+        before = stamps(tmp_path / "out")
+        assert not page.exists()
+        ended = legseg("--reports-only", bids=elsewhere)
+        assert (ended.code, ended.lines) == (
+            0,
+            [
+                "REPORTED: sub-01: report: sub-01.html",
+                "legseg-bids: exit code 0: 1 reported",
+            ],
+        )
+        assert page.is_file()
+        assert stamps(tmp_path / "out").items() >= before.items()
+        again = legseg("--reports-only", bids=elsewhere)
+        assert again.lines[0] == "DONE ALREADY: sub-01: report: sub-01.html"
+
+    def test_a_participant_without_results_is_told(self, legseg: Legseg) -> None:
+        legseg()
+        ended = legseg("--reports-only", "--participant-label", "01", "02")
+        assert ended.code == 1
+        assert "no finished image" in ended.line("sub-02")
+        assert ended.line("sub-01").startswith("REPORTED")
+        ended = legseg("--reports-only", "--participant-label", "02")
+        assert ended.code == 18
+
+    def test_nothing_to_report_on(self, legseg: Legseg, tmp_path: Path) -> None:
+        ended = legseg("--reports-only")
+        assert ended.code == 66
+        assert not (tmp_path / "out").exists()
+
+    def test_a_participant_of_another_run_is_left_to_it(
+        self, legseg: Legseg, tmp_path: Path
+    ) -> None:
+        from legseg_bids.workflows.locks import claim
+
+        legseg()
+        with claim(tmp_path / "out", ["01"]):
+            ended = legseg("--reports-only")
+        assert ended.code == 75
+        assert not (tmp_path / "out" / "sub-01.html").exists()
+
+    def test_options_that_choose_nothing_are_named(self, legseg: Legseg) -> None:
+        legseg()
+        ended = legseg("--reports-only", "--session-label", "a")
+        assert ended.lines[0].startswith("NOTE: --session-label chooses nothing here")
+
+    def test_one_that_fails_takes_nothing_from_the_images(
+        self, legseg: Legseg, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("legseg_bids.interfaces.report.write_subject_report", fail)
+        ended = legseg("--reports")
+        assert [line.split(":")[0] for line in ended.lines[:2]] == ["SEGMENTED", "FAILED"]
+        assert "sub-01: report" in ended.lines[1]
+        assert "No space left" in ended.lines[1]
+        assert ended.code == 1
 
 
 class TestLogs:

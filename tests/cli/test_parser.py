@@ -64,6 +64,9 @@ def test_defaults(folder: Path) -> None:
         (["--notrack"], "overwrite", False),
         (["--no-merge-stations"], "merge_stations", False),
         (["--merge_stations"], "merge_stations", True),
+        (["--no-reports"], "write_reports", False),
+        (["--no_reports"], "write_reports", False),
+        (["--reports"], "write_reports", True),
         (["--clean-workdir"], "clean_workdir", True),
         (["--clean_workdir", "--no-clean-workdir"], "clean_workdir", False),
         (["--write-graph"], "write_graph", True),
@@ -130,6 +133,7 @@ def test_group_needs_no_input(folder: Path) -> None:
         ["bids", "out", "participant", "--device", "gpu"],
         ["bids", "out", "participant", "--engine", "tensorflow"],
         ["bids", "out", "participant", "--mem", "1GB", "--mem-gb", "1"],
+        ["bids", "out", "participant", "--dry-run", "--reports-only"],
         ["bids", "out", "participant", "--particip", "01"],
         ["bids", "out", "participant", "--random-seed", "x"],
         ["bids", "out", "participant", "--config-file"],
@@ -142,6 +146,24 @@ def test_words_that_cannot_be_parsed_end_with_2(
         parse(words)
     assert stop.value.code == 2
     assert "usage: legseg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dry-run", "--reports-only"], "argument --reports-only: not allowed with argument"),
+        (["--nprocs", "0"], "argument --nprocs: '0': expected a whole number of at least 1"),
+        (["-w"], "argument -w: expected one argument"),
+    ],
+)
+def test_a_mistake_is_told_in_one_spelling(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["bids", "out", "participant", *words])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert said in last
+    assert "_" not in last
 
 
 def test_an_unknown_level_has_a_code_of_its_own(folder: Path) -> None:
@@ -205,7 +227,7 @@ def test_help_shows_each_option_in_one_spelling_and_explains_it() -> None:
 def test_every_option_can_be_spelt_both_ways() -> None:
     known = {name for action in build_parser()._actions for name in action.option_strings}
     for name in known:
-        if name.startswith("--") and not name.startswith("--no-"):
+        if name.startswith("--"):
             assert "--" + name[2:].replace("-", "_") in known
 
 
@@ -247,3 +269,18 @@ def test_what_chooses_nothing_at_the_group_level_is_known(folder: Path) -> None:
     assert without_effect(args) == ("--exclude-participant-label", "--session-label")
     assert settings_from(args).participants == ("02",)
     assert without_effect(parse(["-", "out", "participant", *options])) == ()
+    reports = parse(["-", "out", "participant", "--reports-only", *options])
+    assert without_effect(reports) == ("--session-label",)
+
+
+def test_reports_are_of_the_participants_in_the_output(folder: Path) -> None:
+    for label in ("01", "04"):
+        (folder / "out" / f"sub-{label}").mkdir(parents=True)
+    made = settings(folder, "--reports-only", "--exclude-participant-label", "01")
+    assert made.participants == ("04",)
+
+
+@pytest.mark.parametrize("words", [["group"], ["participant", "--no-reports"]])
+def test_reports_only_where_there_are_none(words: list[str]) -> None:
+    with pytest.raises(UsageError, match="--reports-only"):
+        parse(["in", "out", *words, "--reports-only"])

@@ -257,12 +257,12 @@ def test_volumes_on_a_skewed_grid(tmp_path: Path) -> None:
 
     volume, mask, orientation, _ = prepare(Volume(BODY, Case(shear=0.5).affine()))
     station = Prepared(volume, mask, split_limbs(mask, volume.spacing), None, orientation)
-    labels = np.full(volume.shape, 61, np.uint8)
+    labels, sure = np.full(volume.shape, 61, np.uint8), np.ones(volume.shape, np.float32)
     step = MeasureMuscles(
         prepared=str(save_prepared(tmp_path / "prepared.npz", station)),
-        labels=str(save(tmp_path / "labels.npz", {}, {"labels": labels})),
+        labels=str(save(tmp_path / "labels.npz", {}, {"labels": labels, "probability": sure})),
     )
     step._run_interface(SimpleNamespace(cwd=str(tmp_path)))
-    (row,) = json.loads((tmp_path / "measures.json").read_text())
+    (row,) = json.loads((tmp_path / "measures.json").read_text())["muscles"]
     assert row["volume"] == pytest.approx(BODY.size * np.prod(SPACING) / 1000)
     assert np.prod(volume.spacing) > 1.05 * np.prod(SPACING)  # or the test could not fail

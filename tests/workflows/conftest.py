@@ -17,4 +17,5 @@ def settings(bids_dir: Path, tmp_path: Path, tiny_models: Path) -> Settings:
         models_dir=tiny_models,
         engine="openvino",
         skip_bids_validation=True,
+        write_reports=False,
     )

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from legseg_bids.errors import UsageError
 from legseg_bids.settings import GIB, Settings
-from legseg_bids.workflows.execution import Progress, choose_plugin, is_parallel
+from legseg_bids.workflows.execution import choose_plugin, is_parallel
 from legseg_bids.workflows.nipype_settings import configure_nipype
 
 SETTINGS = Settings(Path("/in"), Path("/out"), nprocs=4, omp_nthreads=2, memory=3 * GIB)
@@ -106,73 +105,3 @@ class TestPluginFile:
         assert is_parallel(replace(SETTINGS, plugin_file=tmp_path / "plugin.yml")) == parallel
         assert is_parallel(SETTINGS)
         assert not is_parallel(replace(SETTINGS, nprocs=1))
-
-
-def node(workflow: str, step: str) -> SimpleNamespace:
-    return SimpleNamespace(fullname=f"legseg_wf.{workflow}.{step}")
-
-
-def steps(verbosity: int) -> list[str]:
-    lines: list[str] = []
-    names = {"one_wf": "sub-01_T1w", "two_wf": "sub-02\n_T1w"}
-    progress = Progress(names, lines.append, verbosity)
-    for workflow in ("one_wf", "two_wf"):
-        for step in ("prepare", "locate", "segment"):
-            progress(node(workflow, step), "start")
-            progress(node(workflow, step), "end")
-    progress(node("one_wf", "draw"), "end")
-    progress(node("two_wf", "merge"), "retry")
-    progress(node("two_wf", "merge"), "exception")
-    progress(node("other_wf", "merge"), "exception")
-    return lines
-
-
-def test_progress_names_the_image_its_number_and_the_step() -> None:
-    lines = steps(0)
-    assert len(lines) == 7
-    assert lines[0] == "[0:00:00] (1/2) sub-01_T1w: reading and preparing"
-    assert lines[3].endswith("(2/2) sub-02\\n_T1w: segmenting")
-    assert "done in 0:00:00; 1 of 2 images done, about 0:00:00 left" in lines[4]
-    assert "the process was killed; once more, alone" in lines[5]
-    assert lines[6].endswith("merging labels FAILED after 0:00:00; 2 of 2 images done")
-
-
-def test_progress_is_lines_without_control_characters() -> None:
-    """A log file shows what a terminal shows: nothing is written over."""
-    assert all(line.isprintable() for line in steps(1))
-
-
-def test_verbose_progress_tells_every_step() -> None:
-    assert any("locating" in line for line in steps(1))
-    assert not any("locating" in line for line in steps(0))
-
-
-def test_remaining_time_is_that_of_the_images_not_done_at_the_pace_so_far() -> None:
-    lines: list[str] = []
-    seconds = iter([0.0, 10.0, 20.0, 100.0, 130.0])
-    names = {f"{n}_wf": f"sub-{n}" for n in range(5)}
-    progress = Progress(names, lines.append, clock=lambda: next(seconds))
-    progress(node("0_wf", "prepare"), "start")
-    progress(node("1_wf", "prepare"), "start")
-    progress(node("0_wf", "draw"), "end")
-    progress(node("1_wf", "draw"), "end")
-    assert lines[2].endswith("done in 0:01:30; 1 of 5 images done, about 0:06:40 left")
-    assert lines[3].endswith("done in 0:01:50; 2 of 5 images done, about 0:03:15 left")
-
-
-def test_an_image_that_was_interrupted_is_not_called_done() -> None:
-    lines: list[str] = []
-    progress = Progress({"a_wf": "a"}, lines.append)
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        progress(node("a_wf", "draw"), "end")
-    assert lines == []
-
-
-def test_an_image_fails_once_however_many_of_its_steps_do() -> None:
-    lines: list[str] = []
-    progress = Progress({"a_wf": "a", "b_wf": "b"}, lines.append)
-    progress(node("a_wf", "locate"), "exception")
-    progress(node("a_wf", "measure"), "exception")
-    assert len(lines) == 1

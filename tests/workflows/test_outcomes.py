@@ -76,8 +76,8 @@ def test_every_status_is_decided_upon() -> None:
 def test_summary_counts_each_kind_in_a_fixed_order() -> None:
     statuses = [Status.FAILED, *Status, Status.SEGMENTED]
     assert summary(Outcome("a", status) for status in statuses) == (
-        "2 segmented, 1 merged, 1 skipped because done, 1 would be segmented, "
-        "1 skipped because unusable, 1 left to another run, 2 failed"
+        "2 segmented, 1 merged, 1 reported, 1 skipped because done, 1 would be segmented, "
+        "1 would be merged, 1 skipped because unusable, 1 left to another run, 2 failed"
     )
     assert summary([]) == "nothing to do"
 

@@ -137,3 +137,121 @@ def test_an_output_that_vanishes_is_noticed(
     monkeypatch.setattr(module, "write_dataset_files", leave)
     with pytest.raises(OutputError, match="no longer what it was"):
         run(two)
+
+
+def heard(settings: Settings, lines: Lines | None = None) -> tuple[list[Outcome], tuple]:
+    """What is told while a run goes on, and what it returns."""
+    told: list[Outcome] = []
+    lines = lines if lines is not None else []
+    return told, run_participants(settings, lines.append, tell=told.append)
+
+
+def test_what_became_of_each_image_is_told_as_its_set_ends(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Also why one failed: whoever stops the run later has the reasons in the log."""
+    bids = outphase_dataset(tmp_path / "three", 3)
+    (bids / "sub-02/anat/sub-02_acq-outphase_T1w.nii.gz").write_bytes(b"")
+    events: list[object] = []
+    outcomes = run_participants(
+        replace(settings, bids_dir=bids), events.append, tell=events.append
+    )
+    told = [event for event in events if isinstance(event, Outcome)]
+    assert tuple(told) == outcomes
+    assert statuses(outcomes) == [Status.SEGMENTED, Status.FAILED, Status.SEGMENTED]
+    third = next(n for n, event in enumerate(events) if "(3/3)" in str(event))
+    assert events.index(told[1]) < third
+    assert "is empty" in told[1].message
+
+
+def test_each_image_is_told_once_also_if_nothing_is_to_do(two: Settings) -> None:
+    first, made = heard(two)
+    assert first == list(made)
+    second, made = heard(two)
+    assert statuses(tuple(second)) == [Status.DONE] * 3
+    assert sorted(map(str, second)) == sorted(map(str, made))
+
+
+def remove_merged_image(settings: Settings) -> None:
+    for path in settings.output_dir.rglob("*_desc-merged_dseg.*"):
+        path.unlink()
+
+
+def test_what_is_only_to_merge_is_left_to_another_run_too(two: Settings) -> None:
+    run(two)
+    with claim(two.output_dir, ["01"]):
+        assert statuses(run(two)) == [Status.DONE] * 3
+    remove_merged_image(two)
+    with claim(two.output_dir, ["01"]):
+        told, outcomes = heard(two)
+    assert statuses(outcomes) == [Status.DONE, Status.DONE, Status.ELSEWHERE]
+    assert outcomes[2].image == "sub-01: 2 stations merged"
+    assert outcomes[2] in told
+    assert statuses(run(two)) == [Status.DONE, Status.DONE, Status.MERGED]
+
+
+def test_a_dry_run_says_what_is_only_to_merge(
+    two: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def states() -> list[str]:
+        outcomes = run_participants(two, [].append, dry_run=True)
+        _, *rows = capsys.readouterr().out.splitlines()
+        return [row.rpartition("  ")[2] for row in rows] + statuses(outcomes)
+
+    assert states() == ["to do", "to do", Status.PLANNED, Status.PLANNED]
+    run(two)
+    capsys.readouterr()
+    assert states() == ["done", "done", Status.DONE, Status.DONE]
+    remove_merged_image(two)
+    assert states() == ["to merge", "to merge", Status.DONE, Status.DONE, Status.TO_MERGE]
+    assert not list(two.output_dir.rglob("*_desc-merged_dseg.nii.gz"))
+
+
+def test_a_filter_is_told_with_the_images_it_chose_from(two: Settings, tmp_path: Path) -> None:
+    lines: Lines = []
+    (tmp_path / "filter.json").write_text('{"all": {"chunk": 1}}')
+    settings = replace(two, filter_file=tmp_path / "filter.json")
+    run_participants(settings, lines.append, dry_run=True)
+    (told,) = (line for line in lines if line.startswith("filter: query opposed"))
+    assert told == (
+        "filter: query opposed may take 1 of 2 images of the chosen participants and sessions"
+    )
+
+
+def test_steps_do_not_write_across_a_display(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from legseg_bids.workflows.board import Board
+
+    board = Board()
+    board.shown = True
+    run_participants(settings, [].append, board=board)
+    assert "network" not in capfd.readouterr().err
+    assert (board.through, board.images, board.at_work()) == (1, 1, [])
+    assert board.counts == {Status.SEGMENTED: 1}
+
+
+@pytest.mark.parametrize("step", ["segment", "join", "report"])
+def test_what_was_in_work_when_the_run_was_stopped_has_not_failed(
+    two: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """nipype swallows Ctrl-C inside a step, and writes a crash file about it."""
+    from legseg_bids.interfaces.report import WriteReport
+    from legseg_bids.interfaces.segment import SegmentRegions
+    from legseg_bids.interfaces.whole_leg import MergeStations
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def heed(line: str) -> None:
+        if "FAILED" in line:
+            raise KeyboardInterrupt
+
+    steps = {"segment": SegmentRegions, "join": MergeStations, "report": WriteReport}
+    told: list[Outcome] = []
+    monkeypatch.setattr(steps[step], "_run_interface", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_participants(replace(two, write_reports=True), heed, tell=told.append)
+    assert list((two.output_dir / "logs").rglob(f"crash-*{step}*.txt"))
+    assert Status.FAILED not in statuses(tuple(told))
+    assert len(told) == {"segment": 0, "join": 2, "report": 3}[step]
