@@ -131,8 +131,8 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        for number in heard:
-            signal.raise_signal(number)
+        for one in heard:
+            signal.raise_signal(one)
 
 
 def in_foreground(stream: TextIO) -> bool:
