@@ -25,6 +25,8 @@ run() { "$venv/bin/$1" "${@:2}"; }
 step "installing"
 run pip install --quiet --disable-pip-version-check "$(grep '^torch==' "$lock")"
 run pip install --quiet --disable-pip-version-check --constraint "$lock" --editable '.[test,train]'
+# nnU-Net's architectures without what only others of that package need (timm, torchvision).
+run pip install --quiet --disable-pip-version-check --no-deps "$(grep '^dynamic-network' "$lock")"
 
 step "style";   run ruff check . && run ruff format --check .
 step "types";   run mypy
