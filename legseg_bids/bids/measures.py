@@ -8,25 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
-from legseg_bids.bids.names import MEASURES
+from legseg_bids.bids.names import MEASURES, MeasurePaths
 from legseg_bids.bids.sidecars import fat_fraction_sidecar, table_sidecar, table_text
 from legseg_bids.bids.write import remove, write_json, write_map, write_text
-
-
-class MeasurePaths(Protocol):
-    """What the paths of a station and of a merged image have in common."""
-
-    @property
-    def fat_fraction(self) -> Path:
-        """The map."""
-
-    @property
-    def fat_fraction_sidecar(self) -> Path:
-        """Its JSON."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,7 @@ def write_measures(
 
     Parameters
     ----------
-    paths : OutputPaths or MergedPaths
+    paths : MeasurePaths
         Where to.
     tables : MeasureTables
         What to write.

@@ -56,9 +56,31 @@ class Name:
         return dict(self.entities).get(key)
 
 
-@dataclass(frozen=True)
-class OutputPaths:
-    """Every file that one station may give.
+@dataclass(frozen=True, kw_only=True)
+class MeasurePaths:
+    """What is measured beside the labels; stations and merged images have the same.
+
+    Attributes
+    ----------
+    compartments, compartments_sidecar, profiles, profiles_sidecar, limbs, limbs_sidecar : Path
+        Tables of groups of muscles, of areas slice by slice, and of whole limbs.
+    fat_fraction, fat_fraction_sidecar : Path
+        Map of the fat fraction, where the source tells it.
+    """
+
+    compartments: Path
+    compartments_sidecar: Path
+    profiles: Path
+    profiles_sidecar: Path
+    limbs: Path
+    limbs_sidecar: Path
+    fat_fraction: Path
+    fat_fraction_sidecar: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputPaths(MeasurePaths):
+    """Every file that one station may give, beside those of :class:`MeasurePaths`.
 
     Attributes
     ----------
@@ -70,10 +92,6 @@ class OutputPaths:
         Probability of each label, 4-D.
     confidence, confidence_sidecar : Path
         Probability of the label that each voxel has.
-    compartments, compartments_sidecar, profiles, profiles_sidecar, limbs, limbs_sidecar : Path
-        Tables of groups of muscles, of areas slice by slice, and of whole limbs.
-    fat_fraction, fat_fraction_sidecar : Path
-        Map of the fat fraction, where the source tells it.
     figure : Path
         Picture for the report.
     """
@@ -87,14 +105,6 @@ class OutputPaths:
     probabilities_sidecar: Path
     confidence: Path
     confidence_sidecar: Path
-    compartments: Path
-    compartments_sidecar: Path
-    profiles: Path
-    profiles_sidecar: Path
-    limbs: Path
-    limbs_sidecar: Path
-    fat_fraction: Path
-    fat_fraction_sidecar: Path
     figure: Path
 
 

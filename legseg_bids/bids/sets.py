@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from legseg_bids.bids.names import Name, measure_paths, output_path, parse_name
+from legseg_bids.bids.names import MeasurePaths, Name, measure_paths, output_path, parse_name
 from legseg_bids.bids.stations import Station
 
 MERGED = "merged"
@@ -61,32 +61,20 @@ class StationSet:
         return tuple(s for s in self.stations if s.output_name != station.output_name)
 
 
-@dataclass(frozen=True)
-class MergedPaths:
-    """Every file of a merged image.
+@dataclass(frozen=True, kw_only=True)
+class MergedPaths(MeasurePaths):
+    """Every file of a merged image, beside those of :class:`~legseg_bids.bids.names.MeasurePaths`.
 
     Attributes
     ----------
     labels, table, sidecar, figure : Path
         Label image, its table, its JSON (written last) and its picture.
-    compartments, compartments_sidecar, profiles, profiles_sidecar, limbs, limbs_sidecar : Path
-        Tables of groups of muscles, of areas slice by slice, and of whole limbs.
-    fat_fraction, fat_fraction_sidecar : Path
-        Map of the fat fraction, where a station has one.
     """
 
     labels: Path
     table: Path
     sidecar: Path
     figure: Path
-    compartments: Path
-    compartments_sidecar: Path
-    profiles: Path
-    profiles_sidecar: Path
-    limbs: Path
-    limbs_sidecar: Path
-    fat_fraction: Path
-    fat_fraction_sidecar: Path
 
 
 def find_sets(stations: Iterable[Station]) -> tuple[StationSet, ...]:
@@ -139,10 +127,10 @@ def merged_paths(output_dir: Path, name: str) -> MergedPaths:
     stem = labels.name.partition(".")[0]
     figures = output_dir / PurePosixPath(name).parts[0] / "figures"
     return MergedPaths(
-        labels,
-        labels.with_name(f"{stem}.tsv"),
-        labels.with_name(f"{stem}.json"),
-        figures / f"{stem}.png",
+        labels=labels,
+        table=labels.with_name(f"{stem}.tsv"),
+        sidecar=labels.with_name(f"{stem}.json"),
+        figure=figures / f"{stem}.png",
         **measure_paths(output_dir, name, MERGED),
     )
 

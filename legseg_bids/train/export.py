@@ -78,6 +78,23 @@ def onnx_bytes(network: nn.Module, kind: str, size: int) -> bytes:
         example, outputs = torch.zeros(1, 1, 8, 32, 32), ["logits"]
         free = {0: "n", 2: "z", 3: "y", 4: "x"}
         axes = {"image": free, "logits": free}
+    return traced(network, example, outputs, axes)
+
+
+def traced(
+    network: nn.Module, example: Tensor, outputs: list[str], axes: dict[str, dict[int, str]]
+) -> bytes:
+    """A network as ONNX, traced with an example of its input ``image``.
+
+    Parameters
+    ----------
+    network : Module
+    example : Tensor
+    outputs : list of str
+        Names of what it gives.
+    axes : dict of str to dict of int to str
+        Of the input and the outputs, which axes are free, and their names.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that replaces this one needs a package more and writes no smaller file.

@@ -146,10 +146,9 @@ def _is_wanted(subject: str, run: Run, outcomes: Sequence[Outcome]) -> bool:
 
     output, dataset = run.settings.output_dir, _dataset(run.settings)
     now = [Trouble(**values) for values in _as_values(subject, outcomes)]
-    if not has_content(output, subject, now):
-        return False
     sources = Sources(output, Path(dataset) if dataset else None)
-    return not is_current(output, subject, sources, now)
+    # In this order a page that holds, as most do in a second run, costs one look at the results.
+    return not is_current(output, subject, sources, now) and has_content(output, subject, now)
 
 
 def _write(subjects: Sequence[str], run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -47,7 +47,6 @@ KINDS: Mapping[str, Any] = MappingProxyType(
         "salt_and_pepper": intensity.SaltAndPepper,
     }
 )
-FIRST_INTENSITY = "blur"
 
 
 @dataclass(frozen=True)

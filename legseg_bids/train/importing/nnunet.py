@@ -6,7 +6,6 @@ Such a folder is named ``<trainer>__<plans>__<configuration>`` and holds ``plans
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,6 @@ from legseg_bids.train.importing.tables import read_label_table
 from legseg_bids.train.importing.wrap import Source, Spacing
 
 LARGEST_PLANS = 16 * 1024**2
-OPSET = 17
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 REORIENTED = "NibabelIOWithReorient"
 """The reader of nnU-Net that brings every image to one orientation."""
@@ -294,18 +292,11 @@ def _onnx(network: Any, patch: Sequence[int]) -> bytes:
     """ONNX with free axes, so that both engines can be compared on any multiple of the step."""
     import torch
 
-    buffer = io.BytesIO()
+    from legseg_bids.train.export import traced
+
     free = {0: "n", **{2 + i: axis for i, axis in enumerate("zyx"[-len(patch) :])}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (torch.zeros(1, 1, *patch),),
-            buffer,
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes={"image": free, "logits": free},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return buffer.getvalue()
+        axes = {"image": free, "logits": free}
+        content: bytes = traced(network, torch.zeros(1, 1, *patch), ["logits"], axes)
+    return content
