@@ -3,10 +3,10 @@
 
     python benchmarks/loading.py RECIPE.toml --run RUN [--workers 0 1 2] [--seconds 20]
 
-In one run: this package's pipeline, MONAI's standard one from the same prepared limbs, and the
-training steps of the recipe's network. The network waits if its patches per second are more than
-those of the pipeline. Memory is what a worker has to itself. nnU-Net's pipeline is not compared:
-it starts from folders of its own.
+In one run: this package's pipeline, MONAI's standard one and (if the package nnunetv2 is
+installed) the transforms of nnU-Net's trainer from the same prepared limbs, and the training
+steps of the recipe's network. The network waits if its patches per second are more than those of
+the pipeline. Memory is what a worker has to itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,58 @@ def monai_stream(ready: Ready, workers: int) -> Iterator[Any]:
         yield from loader
 
 
+class NnUNetPatches(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
+    """Patches as nnU-Net draws and augments them: a random place, then its trainer's transforms.
+
+    Patches this flat are turned and scaled slice by slice there ("dummy 2-D"), from a patch that
+    is large enough for any turn.
+    """
+
+    def __init__(self, ready: Ready) -> None:
+        from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
+
+        self.size = ready.recipe.grid.patch
+        flat = get_patch_size(np.array(self.size[1:]), np.pi, 0, 0, (0.85, 1.25))
+        self.drawn = (self.size[0], *(int(n) for n in flat))
+        folder = ready.run / LIMBS
+        self.limbs = []
+        for limb in ready.limbs:
+            image = np.load(folder / limb.image)[:1].astype(np.float32)
+            labels = to_channels(np.load(folder / limb.labels), ready.channels)[None].clip(0)
+            self.limbs.append((image, labels.astype(np.int16)))
+
+    def __iter__(self) -> Iterator[Any]:
+        from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+        chain = nnUNetTrainer.get_training_transforms(
+            self.size, (-np.pi, np.pi), None, (0, 1, 2), True, use_mask_for_norm=[False]
+        )
+        draw = np.random.default_rng()
+        while True:
+            pair = self.limbs[draw.integers(len(self.limbs))]
+            room = [max(0, d - n) for d, n in zip(self.drawn, pair[0].shape[1:], strict=True)]
+            pads = [(0, 0), *((r // 2, r - r // 2) for r in room)]
+            image, labels = (np.pad(a, pads) for a in pair)
+            low = [
+                draw.integers(n - d + 1) for n, d in zip(image.shape[1:], self.drawn, strict=True)
+            ]
+            box = (slice(None), *(slice(a, a + d) for a, d in zip(low, self.drawn, strict=True)))
+            both = (torch.from_numpy(a[box].copy()) for a in (image, labels))
+            yield chain(**dict(zip(("image", "segmentation"), both, strict=True)))
+
+
+def nnunet_stream(ready: Ready, workers: int) -> Iterator[Any]:
+    """nnU-Net's transforms behind PyTorch's loader."""
+    options: dict[str, Any] = {}
+    if workers:
+        options = {"multiprocessing_context": "forkserver", "persistent_workers": True}
+    return iter(
+        torch.utils.data.DataLoader(
+            NnUNetPatches(ready), batch_size=ready.recipe.batch, num_workers=workers, **options
+        )
+    )
+
+
 def network_speed(ready: Ready, seconds: float, device: str) -> float:
     """Patches per second of training steps, from one batch that is there already."""
     network = design(ready.recipe, ready.channels).build().to(device)
@@ -142,10 +195,14 @@ def main() -> int:
     print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, {torch.get_num_threads()} threads")
     print(f"| {'pipeline':10} | workers | patches/s | MiB a worker |\n|---|---|---|---|")
     for workers in args.workers:
-        for name, stream in (
-            ("ours", batches(patches, 0, workers)),
-            ("MONAI", monai_stream(ready, workers)),
-        ):
+        streams = {
+            "ours": lambda n=workers: batches(patches, 0, n),
+            "MONAI": lambda n=workers: monai_stream(ready, n),
+        }
+        if find_spec("nnunetv2"):
+            streams["nnU-Net"] = lambda n=workers: nnunet_stream(ready, n)
+        for name, begin in streams.items():
+            stream = begin()
             rate, memory = speed(stream, size, args.seconds)
             print(f"| {name:10} | {workers:7} | {rate:9.1f} | {memory:12.0f} |", flush=True)
             del stream

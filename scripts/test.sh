@@ -24,7 +24,7 @@ run() { "$venv/bin/$1" "${@:2}"; }
 # PyTorch first and pinned: a range would be free to replace it by a larger CUDA build.
 step "installing"
 run pip install --quiet --disable-pip-version-check "$(grep '^torch==' "$lock")"
-run pip install --quiet --disable-pip-version-check --constraint "$lock" --editable '.[test,train]'
+run pip install --quiet --disable-pip-version-check --constraint "$lock" --editable '.[test,train,tune,desk]'
 # nnU-Net's architectures without what only others of that package need (timm, torchvision).
 run pip install --quiet --disable-pip-version-check --no-deps "$(grep '^dynamic-network' "$lock")"
 

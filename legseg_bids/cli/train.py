@@ -14,7 +14,8 @@ def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         prog="legseg-train",
         description="Train a network on legs simulated from label maps of real anatomy; "
-        "`legseg-train own --help`: on images of your own.",
+        "`legseg-train own --help`: on images of your own; `legseg-train tune --help`: with the "
+        "best learning rate.",
     )
     out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
     out.add_argument("--atlas", type=Path, required=True, help="folder with the label maps")
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from legseg_bids.cli.train_own import main as own
 
         return own(words[1:])
+    if words[:1] == ["tune"]:
+        from legseg_bids.cli.tune import main as tune
+
+        return tune(words[1:])
     options = parser().parse_args(words)
     import torch
 

@@ -8,7 +8,6 @@ import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,11 +19,18 @@ from labelled import SCHEME, drawn, recipe_text, write_labelled
 
 from legseg_bids.errors import LegsegError, ModelError, OutputError, UsageError
 from legseg_bids.interfaces.prepare import prepare
+from legseg_bids.networks import create
 from legseg_bids.train.own import checkpoints, fitting, journal
 from legseg_bids.train.own.building import Design, inherit, receptive_radius, step_of
 from legseg_bids.train.own.fitting import TrainingFailed
 from legseg_bids.train.own.recipe import read_recipe
-from legseg_bids.train.own.training import Ready, fit_fold, make_ready, write_folds
+from legseg_bids.train.own.training import (
+    Ready,
+    fit_fold,
+    fit_task,
+    make_ready,
+    write_folds,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -176,26 +182,56 @@ def test_a_gpu_trains_and_goes_on(study: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_pictures")
-def test_tensorboard_gets_the_figures_if_it_is_there(
+def test_tensorboard_shows_the_figures_if_it_is_there(study: Path, tmp_path: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fitted(made(study, tmp_path))
+    board = reading.EventAccumulator(str(tmp_path / "fold-0/tensorboard"))
+    board.Reload()
+    log = rows(tmp_path / "fold-0")
+    for key in ("dice/Rectus femoris", "loss"):
+        seen = board.Scalars(key)
+        assert [one.step for one in seen] == [2, 4]
+        written = [float(row[key.rpartition("/")[2]]) for row in log]
+        assert [one.value for one in seen] == pytest.approx(written, rel=1e-5)
+
+
+def test_without_tensorboard_nothing_is_missing(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[str, list[int]] = {}
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert journal.Journal(tmp_path, (0,))._board is None
 
-    class Writer:
-        def __init__(self, folder: str) -> None:
-            assert folder.endswith("fold-0/tensorboard")
 
-        def add_scalar(self, key: str, value: float, step: int) -> None:
-            seen.setdefault(key, []).append(step)
+# ------------------------------------------------------------------ imagenet
 
-        def flush(self) -> None:
-            pass
 
-    board = ModuleType("torch.utils.tensorboard")
-    board.SummaryWriter = Writer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
-    fitted(made(study, tmp_path))
-    assert seen["dice/Rectus femoris"] == seen["loss"] == [2, 4]
+def test_an_encoder_begins_with_imagenet_weights_by_the_recipe(
+    study: Path, tmp_path: Path
+) -> None:
+    network = 'name = "SliceBySlice"\nnetwork = {name = "ResNet34UNet", decoder = [4, 4, 4, 4, 4]}'
+    torch.manual_seed(3)
+    encoder = create("ResNet34UNet", inputs=3, decoder=(4, 4, 4, 4, 4)).encoder
+    weights = encoder.state_dict() | {"fc.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
+    torch.save(weights, study.parent / "resnet34.pth")
+    tables = {"network": network, "start": 'imagenet = "resnet34.pth"'}
+    ready = made(study, tmp_path, **tables, grid="spacing = [6.0, 6.0, 10.0]\npatch = [1, 32, 32]")
+    state = fitting.begin(fit_task(ready, 0, "cpu", print))
+    own = state.network.flat.encoder.state_dict()
+    assert torch.equal(own["layer4.2.conv2.weight"], weights["layer4.2.conv2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("start", "error", "message"),
+    [
+        ('imagenet = "none.pth"', UsageError, "has no ResNet-34 encoder"),
+        ('imagenet = "none.pth"\nbundle = "thigh"', UsageError, "both `bundle` and `imagenet`"),
+    ],
+)
+def test_imagenet_weights_for_nobody(
+    study: Path, tmp_path: Path, start: str, error: type[LegsegError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fitted(made(study, tmp_path, start=start))
 
 
 # ------------------------------------------------------------- partial labels

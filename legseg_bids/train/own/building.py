@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from legseg_bids.errors import ModelError, UsageError
 from legseg_bids.networks import create
 from legseg_bids.networks.residual_unet import total_step
+from legseg_bids.networks.resnet_unet import ResNet34UNet
 from legseg_bids.segment.models import TORCH, UNREPORTED, Model, find_models_dir, load_model
+from legseg_bids.train.imagenet import begin_with_imagenet
 from legseg_bids.train.own.recipe import Recipe
 from legseg_bids.train.own.structures import class_name, meaning_of
 
@@ -254,6 +256,25 @@ def start_from_bundle(network: nn.Module, recipe: Recipe, channels: Sequence[int
         raise another_architecture(str(model.path), network, problems or sorted(weights)[:3])
     network.load_state_dict(merged)
     return plan
+
+
+def start_from_imagenet(network: nn.Module, recipe: Recipe) -> None:
+    """Give a network's ResNet-34 encoder the weights of torchvision's file.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, or holds other weights.
+    UsageError
+        If the network has no such encoder.
+    """
+    flat = getattr(network, "flat", network)
+    if not isinstance(flat, ResNet34UNet):
+        raise UsageError(
+            f"[start] has imagenet, but {type(flat).__name__} has no ResNet-34 encoder; expected "
+            "[network] name = 'SliceBySlice', network = {name = 'ResNet34UNet'}"
+        )
+    begin_with_imagenet(flat, Path(recipe.start.imagenet))
 
 
 def another_architecture(where: str, network: nn.Module, names: Sequence[str]) -> ModelError:

@@ -20,7 +20,7 @@ LAST, BEST = "last.pt", "best.pt"
 #: A network, Adam's two or three moments of it, the best weights, and the file being written.
 COPIES = 7
 #: What a resumed training may have changed in its recipe.
-FREE = frozenset({"schedule", "workers", "name"})
+FREE = frozenset({"schedule", "workers", "name", "tune"})
 
 
 @dataclass

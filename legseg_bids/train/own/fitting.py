@@ -19,6 +19,7 @@ from legseg_bids.train.own.building import (
     Design,
     check_network,
     start_from_bundle,
+    start_from_imagenet,
     step_of,
 )
 from legseg_bids.train.own.checkpoints import (
@@ -45,6 +46,10 @@ class TrainingFailed(LegsegError):
     """The training cannot go on."""
 
 
+def _nobody(_epoch: int, _dice: float) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """What to fit to what.
@@ -61,6 +66,9 @@ class Fit:
         ``cpu``, ``cuda`` or ``cuda:N``.
     say : callable
         Takes a line for people.
+    watch : callable
+        Takes epochs and validation Dice after each epoch; whatever it raises ends the training,
+        whose checkpoint is written by then.
     """
 
     recipe: Recipe
@@ -71,6 +79,7 @@ class Fit:
     folder: Path
     device: str = "cpu"
     say: Callable[[str], Any] = print
+    watch: Callable[[int, float], None] = _nobody
 
     def of(self, people: Sequence[str]) -> list[Limb]:
         """Limbs of some participants."""
@@ -139,6 +148,7 @@ def fit(task: Fit) -> Fitted:
             f"epoch {state.epoch}, {state.seconds / 60:.1f} min: loss {values['loss']:.3f}, "
             f"Dice {figures.mean:.3f}{' *' if better else ''}, waited {values['waited']:.0%}"
         )
+        task.watch(state.epoch, figures.mean)
     _test(task, state)
     best = state.progress
     return Fitted(best.best, best.best_epoch + 1, state.epoch, state.step, state.seconds / 60, why)
@@ -211,6 +221,8 @@ def begin(task: Fit) -> State:
         inherited = start_from_bundle(network, task.recipe, task.design.channels)
         for row in inherited.rows():
             task.say(f"{row['class']} begins as {row['begins_as']}")
+    if task.recipe.start.imagenet and not resumed:
+        start_from_imagenet(network, task.recipe)
     network.to(task.device)
     state = State(network, new_optimiser(network, task.recipe.optimiser))
     if resumed:
@@ -223,6 +235,8 @@ def _facts(task: Fit) -> dict[str, Any]:
     """What a resumed training must not have changed, as plain values."""
     groups = {k: list(v) for k, v in vars(task.groups).items()}
     facts = {**task.recipe.plain(), "groups": groups, "channels": task.design.channels}
+    if not facts["start"]["imagenet"]:
+        del facts["start"]["imagenet"]  # older checkpoints do not know it
     return {key: _listed(value) for key, value in facts.items()}
 
 

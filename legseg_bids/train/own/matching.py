@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from legseg_bids.bids.metadata import applies
+from legseg_bids.bids.label_images import ADDED, nearest_table, told_sources
+from legseg_bids.bids.metadata import by_folder
 from legseg_bids.bids.names import parse_name
 from legseg_bids.bids.stations import Station
 from legseg_bids.errors import NoInput, UsageError
-
-#: Entities that a label image has beside those of its source.
-ADDED = frozenset({"seg", "desc", "label", "space", "res", "den", "atlas"})
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,8 @@ def match(stations: Sequence[Station], folder: Path, pattern: str) -> list[Label
     """Pair stations with label images.
 
     The sidecar of a label image (``Sources``, ``SpatialReference``) says what it belongs to;
-    without one the names do: equal but for the entities in :data:`ADDED`, and for the suffix.
+    without one the names do: equal but for the entities that label images have beside those of
+    their sources (:data:`~legseg_bids.bids.label_images.ADDED`), and for the suffix.
 
     Parameters
     ----------
@@ -53,8 +51,8 @@ def match(stations: Sequence[Station], folder: Path, pattern: str) -> list[Label
             f"{folder} holds no label image {pattern}; expected sub-*_dseg.nii.gz; check the "
             "folder and `files` of the recipe"
         )
-    tables = sorted(folder.rglob("*dseg.tsv"))
-    told = {image: _told_sources(image) for image in images}
+    tables = by_folder(folder.rglob("*dseg.tsv"))
+    told = {image: told_sources(image) for image in images}
     pairs: list[Labelled] = []
     for station in stations:
         own = [image for image in images if _belongs(image, told[image], station)]
@@ -73,18 +71,6 @@ def match(stations: Sequence[Station], folder: Path, pattern: str) -> list[Label
     return pairs
 
 
-def _told_sources(image: Path) -> frozenset[str]:
-    """Paths within the raw dataset that a sidecar names."""
-    sidecar = image.with_name(image.name.partition(".nii")[0] + ".json")
-    try:
-        content = json.loads(sidecar.read_text("utf-8"))
-        values = [content.get("Sources") or [], content.get("SpatialReference") or []]
-    except (OSError, ValueError, AttributeError):
-        return frozenset()
-    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    return frozenset(str(v).rpartition(":")[2].lstrip("/") for v in flat)
-
-
 def _belongs(image: Path, told: frozenset[str], station: Station) -> bool:
     names = {path.relative_to(station.dataset).as_posix() for path in station.files.values()}
     if told & names:
@@ -97,18 +83,13 @@ def _belongs(image: Path, told: frozenset[str], station: Station) -> bool:
     return any(set(parse_name(Path(name).name).entities) == own for name in names)
 
 
-def _table(image: Path, tables: Sequence[Path], root: Path) -> Path:
+def _table(image: Path, tables: Mapping[Path, Sequence[Path]], root: Path) -> Path:
     """The nearest table that applies, by the inheritance principle."""
-    stem = image.name.partition(".nii")[0]
-    fitting = [
-        table
-        for table in tables
-        if image.is_relative_to(table.parent)
-        and (table.stem == stem or applies(table.name, image.name))
-    ]
-    if not fitting:
+    found = nearest_table(image, tables)
+    if found is None:
+        stem = image.name.partition(".nii")[0]
         raise UsageError(
             f"{image} has no table that says what its numbers mean; expected {stem}.tsv beside "
             f"it, or dseg.tsv in {root}, with the columns index and name"
         )
-    return max(fitting, key=lambda t: (len(t.parts), len(parse_name(t.name).entities)))
+    return found

@@ -10,12 +10,9 @@ from typing import Any, TypeVar
 
 from legseg_bids.anatomy.regions import Region
 from legseg_bids.errors import UsageError
+from legseg_bids.train.own.checks import CONTRASTS, check, one_of
 
 Table = TypeVar("Table")
-
-OPTIMISERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("one_cycle", "cosine", "plateau", "constant")
-CONTRASTS = ("opposed", "in_phase")
 
 
 @dataclass(frozen=True)
@@ -139,10 +136,37 @@ class Start:
         Folder of a bundle, or the name of a shipped one; empty begins at random.
     labels : mapping of str to str
         From which structure of that network a class begins; its own name is not needed.
+    imagenet : str
+        torchvision's file of ResNet-34 weights, for a network with such an encoder.
     """
 
     bundle: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    imagenet: str = ""
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Where ``legseg-train tune`` looks for better values; each range is lowest and highest.
+
+    Attributes
+    ----------
+    trials : int
+        Trainings, most of which are ended early.
+    learning_rate, weight_decay : tuple of float
+        On a logarithmic scale.
+    input_dropout : tuple of float
+        On a linear scale.
+    min_epochs, reduction : int
+        Hyperband: no training ends before so many epochs; of so many trainings one goes on.
+    """
+
+    trials: int = 30
+    learning_rate: tuple[float, ...] = (1e-4, 1e-2)
+    weight_decay: tuple[float, ...] = (1e-6, 1e-3)
+    input_dropout: tuple[float, ...] = (0.0, 0.3)
+    min_epochs: int = 3
+    reduction: int = 3
 
 
 @dataclass(frozen=True)
@@ -194,6 +218,7 @@ class Recipe:
     schedule: Schedule = Schedule()
     split: Split = Split()
     start: Start = Start()
+    tune: Tune = Tune()
 
     def plain(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -244,7 +269,7 @@ def read_recipe(table: Mapping[str, Any], name: str, folder: Path = Path()) -> R
     ('one_cycle', '*_dseg.nii.gz')
     """
     values = dict(table)
-    _one_of("the recipe", "region", values.get("region", "upper"), sorted(Region))
+    one_of("the recipe", "region", values.get("region", "upper"), sorted(Region))
     data = values.get("data", [])
     if not isinstance(data, list) or not data:
         raise UsageError(
@@ -254,24 +279,36 @@ def read_recipe(table: Mapping[str, Any], name: str, folder: Path = Path()) -> R
     for key, kind in _PARTS.items():
         if key in values:
             values[key] = _filled(kind, values[key], f"[{key}]")
-    start = values.get("start", Start())
-    if start.bundle and (folder / start.bundle).is_dir():
-        values["start"] = replace(start, bundle=str(folder / start.bundle))
+    if "start" in values:
+        values["start"] = _placed(values["start"], folder)
     if isinstance(values.get("classes"), str):
         values["classes"] = [values["classes"]]
     recipe = _filled(Recipe, {"name": name, **values}, "the recipe")
-    _check(recipe)
+    check(recipe)
     return recipe
 
 
 _PARTS = {
     "grid": Grid, "optimiser": Optimiser, "schedule": Schedule, "split": Split, "start": Start,
+    "tune": Tune,
 }  # fmt: skip
 
 
 def _data(entry: Any, folder: Path) -> Data:
     data = _filled(Data, entry, "[[data]]")
     return Data(str(folder / data.raw), str(folder / data.labels), data.files, data.names)
+
+
+def _placed(start: Start, folder: Path) -> Start:
+    """With its files relative to the recipe's folder; a bundle may also be a shipped one."""
+    if start.bundle and (folder / start.bundle).is_dir():
+        start = replace(start, bundle=str(folder / start.bundle))
+    if start.bundle and start.imagenet:
+        raise UsageError(
+            "[start] has both `bundle` and `imagenet`; expected one; a bundle's encoder has been "
+            "trained already"
+        )
+    return replace(start, imagenet=str(folder / start.imagenet)) if start.imagenet else start
 
 
 def _filled(kind: type[Table], table: Any, where: str) -> Table:
@@ -309,47 +346,3 @@ def _value(entry: Field[Any], value: Any, where: str) -> Any:
             f"{where} has {entry.name} = {value!r}; expected something like {default!r}"
         )
     return float(value) if number else value
-
-
-def _one_of(where: str, key: str, value: Any, allowed: Any) -> None:
-    if value not in tuple(allowed):
-        raise UsageError(f"{where} has {key} = {value!r}; expected one of {', '.join(allowed)}")
-
-
-def _check(recipe: Recipe) -> None:
-    """Values that have the right type and are impossible all the same."""
-    _one_of("[optimiser]", "name", recipe.optimiser.name, OPTIMISERS)
-    _one_of("[schedule]", "kind", recipe.schedule.kind, SCHEDULES)
-    for contrast in recipe.contrasts:
-        _one_of("the recipe", "contrasts", contrast, CONTRASTS)
-    if not recipe.network and not recipe.start.bundle:
-        raise UsageError(
-            "the recipe has neither [network] nor [start]; expected the name of a network, or a "
-            "bundle to begin with"
-        )
-    if recipe.network and not isinstance(recipe.network.get("name"), str):
-        raise UsageError("[network] lacks the key 'name'; expected the name of an architecture")
-    schedule, optimiser = recipe.schedule, recipe.optimiser
-    lowest = {
-        "batch": (recipe.batch, 1),
-        "epochs": (schedule.epochs, 1),
-        "steps": (schedule.steps, 1),
-        "patience": (schedule.patience, 1),
-        "folds": (recipe.split.folds, 2),
-        "workers": (recipe.workers, 0),
-        "seed": (recipe.seed, 0),
-        "minutes": (schedule.minutes, 0),
-        "stop_after": (schedule.stop_after, 0),
-        "weight_decay": (optimiser.weight_decay, 0),
-        "clip": (optimiser.clip, 0),
-        "learning_rate": (optimiser.learning_rate, 1e-12),
-        "patch": (min(recipe.grid.patch), 1),
-        "spacing": (min(recipe.grid.spacing), 1e-3),
-    }
-    for key, (value, least) in lowest.items():
-        if not value >= least:
-            raise UsageError(f"the recipe has {key} = {value}; expected {least} or more")
-    shares = {"input_dropout": recipe.input_dropout, "factor": schedule.factor}
-    for key, value in shares.items():
-        if not 0 <= value < 1:
-            raise UsageError(f"the recipe has {key} = {value}; expected 0 or more, less than 1")

@@ -97,9 +97,9 @@ def fold_folder(ready: Ready, fold: int) -> Path:
     return ready.run if ready.recipe.split.validation else ready.run / f"fold-{fold}"
 
 
-def fit_fold(ready: Ready, fold: int, device: str, say: Say) -> tuple[Fit, Fitted]:
-    """Train one fold, or go on with it."""
-    task = Fit(
+def fit_task(ready: Ready, fold: int, device: str, say: Say) -> Fit:
+    """The training of one fold."""
+    return Fit(
         recipe=ready.recipe,
         design=design(ready.recipe, ready.channels),
         limbs=ready.limbs,
@@ -109,6 +109,11 @@ def fit_fold(ready: Ready, fold: int, device: str, say: Say) -> tuple[Fit, Fitte
         device=device,
         say=say,
     )
+
+
+def fit_fold(ready: Ready, fold: int, device: str, say: Say) -> tuple[Fit, Fitted]:
+    """Train one fold, or go on with it."""
+    task = fit_task(ready, fold, device, say)
     parts = vars(task.groups)
     for part, people in parts.items():
         say(f"{part}: {', '.join(people) or 'nobody'}")

@@ -73,7 +73,7 @@ def test_near_misses(name: str, first: str) -> None:
 
 
 def test_every_synonym_means_something_of_ours() -> None:
-    table = resources.files("legseg_bids.train.importing") / "data" / "synonyms.tsv"
+    table = resources.files("legseg_bids.anatomy") / "data" / "synonyms.tsv"
     rows = list(csv.DictReader(table.read_text("utf-8").splitlines(), delimiter="\t"))
     words = {w for label in load_labels() for w in label.name.lower().split()} | {"background"}
     assert len({row["found"] for row in rows}) == len(rows) > 20
