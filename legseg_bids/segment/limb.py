@@ -134,7 +134,10 @@ def prepare_limb(
 
 
 def restore(
-    image: LimbImage, probabilities: NDArray[np.float32], spec: SegmentationSpec
+    image: LimbImage,
+    probabilities: NDArray[np.float32],
+    spec: SegmentationSpec,
+    possible: NDArray[np.bool_] | None = None,
 ) -> RegionResult:
     """Most probable label of each voxel of the source grid.
 
@@ -144,6 +147,8 @@ def restore(
     probabilities : ndarray of float32, shape (classes, z, y, x)
         One map for each of ``spec.labels``, on the network's grid without its padding.
     spec : SegmentationSpec
+    possible : ndarray of bool, shape (classes, slices of the source grid), optional
+        Where a label cannot be, the next best one is taken.
 
     Returns
     -------
@@ -157,6 +162,8 @@ def restore(
     for index, (label, maps) in enumerate(zip(spec.labels, probabilities, strict=True)):
         where, values = back(maps, least if index else 0.0)
         better = values > best[where]
+        if possible is not None:
+            better &= possible[index, image.box[2]][where[0], None, None]
         np.copyto(best[where], values, where=better)
         np.copyto(winner[where], np.uint8(_final(label, image, spec)), where=better)
     labels, probability = winner.transpose(2, 1, 0), best.transpose(2, 1, 0)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.regions import Side
+from legseg_bids.anatomy.whereabouts import possible_slices
 from legseg_bids.imaging.intensity import NoSignalError
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.volume import Volume
@@ -103,8 +104,21 @@ def run_region(
     """
     if spec.convention != Convention():
         in_phase = None  # who knows what a network that was made elsewhere makes of it
+    places = [
+        possible_slices(label, location.parts, canonical.spacing[2], location.direction)
+        if label
+        else np.ones(len(location.parts), bool)
+        for label in spec.labels
+    ]
     region = _Region(
-        mask, location.direction, z_range, spec, engine, memory_bytes, clock or Clock()
+        mask,
+        location.direction,
+        z_range,
+        spec,
+        engine,
+        memory_bytes,
+        clock or Clock(),
+        np.array(places),
     )
     held = BASELINE + BYTES_PER_SOURCE_VOXEL * canonical.data.size
     held += 0 if in_phase is None else in_phase.data.nbytes
@@ -157,6 +171,7 @@ class _Region:
     engine: Engine
     memory_bytes: int | None
     clock: Clock
+    possible: NDArray[np.bool_]
 
     def look(self, volume: Volume, limb: LimbBox, side: Side, held: int) -> LimbRun:
         """Feed one image of one limb; ``held`` bytes are taken by other things."""
@@ -167,7 +182,7 @@ class _Region:
         with self.clock("network"):
             found = segment_limb(image, self.spec, self.engine, self.memory_bytes, held)
         with self.clock("restore"):
-            return LimbRun(image, found, restore(image, found, self.spec))
+            return LimbRun(image, found, restore(image, found, self.spec, self.possible))
 
     def look_again(self, run: LimbRun, in_phase: Volume, limb: LimbBox, held: int) -> LimbRun:
         """Feed the in-phase image too, and average the answers if this one is as sure."""
@@ -182,5 +197,5 @@ class _Region:
         mean = np.add(run.probabilities, other.probabilities, out=other.probabilities)
         mean /= 2
         with self.clock("restore"):
-            result = restore(run.image, mean, self.spec)
+            result = restore(run.image, mean, self.spec, self.possible)
         return LimbRun(run.image, mean, result, (OPPOSED, IN_PHASE), sure)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from legseg_bids.anatomy.regions import Region, Side
+from legseg_bids.anatomy.regions import Part, Region, Side
 from legseg_bids.errors import UsageError
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.scaling import Scaling
@@ -160,7 +160,8 @@ def limbs_of(mask: np.ndarray) -> list[LimbBox]:
 
 def region_results(spec: SegmentationSpec, engine: Any) -> list[Any]:
     volume, mask = legs()
-    location = Location((Side.LEFT, Side.RIGHT), (), 1, (0.0, 0.0, 1.0))
+    parts = (Part.UPPER,) * volume.shape[2]
+    location = Location((Side.LEFT, Side.RIGHT), parts, 1, (0.0, 0.0, 1.0))
     return list(
         run_region(volume, mask, limbs_of(mask), location, slice(1, 4), spec, engine, None)
     )
@@ -253,7 +254,6 @@ def test_scaling_reaches_the_network() -> None:
 
 
 def test_a_bundle_for_the_whole_leg_takes_the_place_of_both(tmp_path: Path) -> None:
-    from legseg_bids.anatomy.regions import Part
     from legseg_bids.segment.pipeline import bundles_in, networks_in_view
 
     location = Location((Side.LEFT,), (Part.LOWER,) * 5 + (Part.UPPER,) * 5, 1, (1.0, 0.0, 0.0))

@@ -174,3 +174,17 @@ def test_class_that_is_nowhere_likely_is_harmless() -> None:
     certain_background = replace(SPEC, channels=(0, 31))
     nothing = np.stack([np.ones(image.grid), np.zeros(image.grid)]).astype(np.float32)
     assert not restore(image, nothing, certain_background).labels.any()
+
+
+@pytest.mark.parametrize("spacing", [(1.5, 1.5, 6.0), (0.75, 0.9, 3.0)])
+def test_where_a_label_cannot_be_the_next_best_one_stands(
+    spacing: tuple[float, float, float],
+) -> None:
+    image = prepared(spacing, slices=8, direction=-1, z_range=slice(2, 8))
+    soft = np.zeros((4, *image.grid), np.float32)
+    soft[1], soft[2], soft[0] = 0.5, 0.3, 0.2
+    possible = np.ones((4, 8), bool)
+    possible[1, :5] = False  # slices of the station, not of the crop
+    labels = restore(image, soft, SPEC, possible).labels
+    found = [set(np.unique(labels[..., z][image.body[..., z]])) for z in range(labels.shape[2])]
+    assert found == [{33}] * 3 + [{31}] * 3
