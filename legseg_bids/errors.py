@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     """How the command line ends; ``cli/data/exit_codes.tsv`` says what each means.
 
     Numbers of the BIDS execution specification (draft 0.1.0, "Exit codes"), of ``sysexits.h``
-    (66, 73, 75), and of every shell for a process that was told to stop (128 + signal).
+    (65, 66, 73, 75), and of every shell for a process that was told to stop (128 + signal).
     """
 
     OK = 0
@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     INVALID = 16
     UNKNOWN_LEVEL = 17
     NO_MATCH = 18
+    UNDECIDED = 65
     NO_INPUT = 66
     NO_OUTPUT = 73
     BUSY = 75
@@ -65,6 +66,12 @@ class NoFilterMatch(LegsegError):
     exit_code = ExitCode.NO_MATCH
 
 
+class Undecided(LegsegError):
+    """Something must be answered first; the message says in which file."""
+
+    exit_code = ExitCode.UNDECIDED
+
+
 class NoInput(LegsegError):
     """The dataset holds no image that can be segmented."""
 
@@ -75,6 +82,12 @@ class OutputError(LegsegError):
     """The output cannot be written."""
 
     exit_code = ExitCode.NO_OUTPUT
+
+
+class Busy(LegsegError):
+    """Another run is at work on the participant."""
+
+    exit_code = ExitCode.BUSY
 
 
 class ImageError(LegsegError):

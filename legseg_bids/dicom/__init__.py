@@ -1,0 +1,1 @@
+"""From the scanner to BIDS, and back as DICOM segmentations."""
