@@ -44,6 +44,10 @@ Where a leg was scanned in several stations, `*_desc-merged_dseg.*` is one image
 of all of them, and `*_desc-merged…` are its other files. Use them instead of the stations' own:
 they overlap.
 
+`*_desc-manual_dseg.*` and `*_desc-mergedmanual_dseg.*`, where there are any, were corrected by
+hand, or merged from stations that were. Use them instead of those of the same name without
+`manual`: the reports and the group level do.
+
 `*_label-leg_mask.nii.gz` holds the voxels inside the legs, `*_desc-confidence_probseg.nii.gz`
 how probable the label of each voxel is, and `*_seg-muscles_probseg.nii.gz` (on demand) the
 probability of each structure. `sub-*/figures` holds pictures, `logs` the settings of each
@@ -51,7 +55,7 @@ run, and `phenotype/legseg.tsv` (after the group step) one row of volumes for ea
 `group_volumes.tsv` has the same and more as one row for each structure of each image. `group.html`
 shows the study, `figures` and the other tables `group_*.tsv` hold its pictures and statistics.
 
-The segmentations are automatic. Look at them before you use them.
+All other segmentations are automatic. Look at them before you use them.
 """
 
 

@@ -6,19 +6,31 @@ last. Anything else in the folder, damaged or of somebody else, is stepped over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from legseg_bids.bids.derivative import read_legseg, sha256
+from legseg_bids.bids.manual import (
+    MANUAL,
+    ManualPaths,
+    correction,
+    is_edited,
+    manual_labels,
+    manual_paths,
+    notes_on,
+    original_labels,
+)
 from legseg_bids.bids.merged import holds
 from legseg_bids.bids.names import SEGMENTATION, Name, OutputPaths, output_paths, parse_name
 from legseg_bids.bids.sets import MERGED, MergedPaths, merged_paths
 from legseg_bids.errors import LegsegError
 
 TABLE = "_dseg.tsv"
+KINDS = (MERGED, MANUAL, MERGED + MANUAL)
+"""Values of ``desc-`` that tables of labels have."""
 REQUIRED = frozenset({"index", "name", "abbreviation", "volume"})
 """Columns without which a table of labels says nothing."""
 
@@ -69,6 +81,10 @@ class FinishedImage:
         Label images of the stations that it was merged from; empty for a station.
     replaced : bool
         Whether it is a station for which a merged image stands.
+    manual : bool
+        Whether it was corrected by hand, or merged from stations that were.
+    notes : tuple of str
+        What a reader of a corrected image must know.
     """
 
     subject: str
@@ -79,10 +95,14 @@ class FinishedImage:
     merged: bool = False
     members: tuple[Path, ...] = ()
     replaced: bool = False
+    manual: bool = False
+    notes: tuple[str, ...] = ()
 
     @cached_property
-    def paths(self) -> OutputPaths | MergedPaths:
+    def paths(self) -> OutputPaths | MergedPaths | ManualPaths:
         """All files that it may have; only ``labels``, ``table`` and ``sidecar`` are sure."""
+        if self.manual:
+            return manual_paths(self.root, self.labels)
         added = {"seg", "desc"} if self.merged else {"seg"}
         name = parse_name(self.table.name)
         kept = tuple(pair for pair in name.entities if pair[0] not in added)
@@ -116,7 +136,8 @@ class Found:
     Attributes
     ----------
     images : tuple of FinishedImage
-        By rising path. Merged images only as long as their stations are those of then.
+        By rising path. Merged images only as long as their stations are those of then; of an
+        image that was corrected by hand, the correction alone.
     unfinished : tuple of Path
         Tables without a finished sidecar.
     outdated : tuple of Path
@@ -159,15 +180,11 @@ def find_images(derivatives_dir: Path, subject: str | None = None, disk: Disk = 
     tables = sorted(_tables(derivatives_dir, [f"sub-{label}" for label in subjects]))
     images = {table: _image(derivatives_dir, table, disk) for table in tables}
     finished = [image for image in images.values() if image]
-    outdated = [
-        image.table
-        for image in finished
-        if image.merged and not holds(derivatives_dir, image.legseg, disk.digest)
-    ]
-    current = [image for image in finished if image.table not in outdated]
+    outdated = _outdated(derivatives_dir, finished, disk)
+    current = _preferred([image for image in finished if image.table not in outdated])
     members = {path for image in current for path in image.members}
     return Found(
-        tuple(replace(image, replaced=image.labels in members) for image in current),
+        tuple(_noted(replace(i, replaced=i.labels in members), disk) for i in current),
         tuple(table for table, image in images.items() if not image),
         tuple(outdated),
     )
@@ -240,8 +257,9 @@ def _image(root: Path, table: Path, disk: Disk) -> FinishedImage | None:
     sums = legseg.get("StationSHA256", {})
     if not isinstance(legseg.get("ConfigHash"), str) or not isinstance(sums, dict):
         return None
-    merged, name = "StationSHA256" in legseg, parse_name(table.name)
-    if merged != (name.get("desc") == MERGED):
+    merged, manual = "StationSHA256" in legseg, bool(correction(legseg))
+    name = parse_name(table.name)
+    if (name.get("desc") or "") != MERGED * merged + MANUAL * manual:
         return None
     return FinishedImage(
         subject=table.relative_to(root).parts[0].removeprefix("sub-"),
@@ -251,7 +269,51 @@ def _image(root: Path, table: Path, disk: Disk) -> FinishedImage | None:
         legseg=legseg,
         merged=merged,
         members=tuple(root / labels for labels in sums),
+        manual=manual,
     )
+
+
+def _outdated(root: Path, images: Sequence[FinishedImage], disk: Disk) -> list[Path]:
+    """Tables of merged images that are not what their stations are now.
+
+    That in which a person drew stands, whatever becomes of the stations below it.
+    """
+    corrected = {original_labels(image.labels) for image in images if image.manual}
+    automatic = {image.labels: image for image in images if image.merged and not image.manual}
+    stand, found = set[Path](), []
+    for image in (image for image in images if image.merged and image.manual):
+        below = automatic.get(original_labels(image.labels))
+        if is_edited(image.legseg) or (
+            below is not None
+            and set(image.members) == _wanted(below, corrected)
+            and holds(root, image.legseg, disk.digest)
+        ):
+            stand.add(original_labels(image.labels))
+        else:
+            found.append(image.table)
+    for labels, image in automatic.items():
+        missed = bool(corrected & set(image.members))
+        if labels not in stand and (missed or not holds(root, image.legseg, disk.digest)):
+            found.append(image.table)
+    return sorted(found)
+
+
+def _wanted(merged: FinishedImage, corrected: Set[Path]) -> set[Path]:
+    """What a merged image is to be made from, where some of its stations are corrected."""
+    return {manual_labels(own) if own in corrected else own for own in merged.members}
+
+
+def _preferred(images: Sequence[FinishedImage]) -> list[FinishedImage]:
+    """Without those of which there is a correction."""
+    corrected = {original_labels(image.labels) for image in images if image.manual}
+    return [image for image in images if image.labels not in corrected]
+
+
+def _noted(image: FinishedImage, disk: Disk) -> FinishedImage:
+    if not image.manual:
+        return image
+    notes = notes_on(image.labels, image.legseg, disk.digest)
+    return replace(image, notes=notes)
 
 
 def _tables(root: Path, folders: Iterable[str]) -> Iterator[Path]:
@@ -262,10 +324,11 @@ def _tables(root: Path, folders: Iterable[str]) -> Iterator[Path]:
 
 
 def _tables_in(folder: Path) -> Iterator[Path]:
-    """Tables whose names are those of a station or of a merged image."""
+    """Tables whose names are those of a station, of a merged image, or of a correction."""
     stem = f"_seg-{SEGMENTATION}"
+    endings = (f"{stem}{TABLE}", *(f"{stem}_desc-{kind}{TABLE}" for kind in KINDS))
     for path in _listed(folder):
-        if path.name.endswith((f"{stem}{TABLE}", f"{stem}_desc-{MERGED}{TABLE}")):
+        if path.name.endswith(endings):
             yield path
 
 

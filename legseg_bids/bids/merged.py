@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from legseg_bids import __version__
 from legseg_bids.bids.derivative import read_legseg, sha256
+from legseg_bids.bids.manual import original_labels
 from legseg_bids.bids.measures import MeasureTables, lost_map, wanted_measures, write_measures
 from legseg_bids.bids.names import FAT_FRACTION, SEGMENTATION, output_paths
 from legseg_bids.bids.sets import MergedPaths, merged_paths
@@ -73,7 +74,7 @@ def station_sums(output_dir: Path, names: Sequence[str]) -> Sums:
     OSError
         If a file cannot be read.
     """
-    return {labels: _sums_of(output_dir / labels) for labels in _labels(output_dir, names)}
+    return {labels: sums_of(output_dir / labels) for labels in _labels(output_dir, names)}
 
 
 def write_merged(
@@ -160,11 +161,28 @@ def holds(
     """
     try:
         return all(
-            (output_dir / labels).is_file() and sums == _sums_of(output_dir / labels, digest)
+            (output_dir / labels).is_file() and sums == sums_of(output_dir / labels, digest)
             for labels, sums in legseg["StationSHA256"].items()
         )
     except (KeyError, AttributeError, OSError):
         return False
+
+
+def sums_of(labels: Path, digest: Callable[[Path], str] = sha256) -> dict[str, str]:
+    """SHA-256 of what merging reads of a station, by its label image, automatic or corrected.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    stem = original_labels(labels).name.removesuffix("_dseg.nii.gz")
+    confidence = labels.with_name(f"{stem}_desc-confidence_probseg.nii.gz")
+    table = labels.with_name(f"{labels.name.removesuffix('.nii.gz')}.tsv")
+    files = {"Labels": labels, "Confidence": confidence, "Table": table}
+    fat = labels.with_name(f"{stem.removesuffix(f'_seg-{SEGMENTATION}')}{FAT_ENDING}")
+    files |= {"FatFraction": fat} if fat.is_file() else {}
+    return {role: digest(path) for role, path in files.items()}
 
 
 def remove_merged(paths: MergedPaths) -> None:
@@ -182,17 +200,6 @@ def _labels(output_dir: Path, names: Sequence[str]) -> list[str]:
     """Label images of stations, relative to the derivative, sorted."""
     paths = (output_paths(output_dir, name).labels for name in names)
     return sorted(path.relative_to(output_dir).as_posix() for path in paths)
-
-
-def _sums_of(labels: Path, digest: Callable[[Path], str] = sha256) -> dict[str, str]:
-    """Check sums of a station's results, by its label image."""
-    stem = labels.name.removesuffix("_dseg.nii.gz")
-    confidence = labels.with_name(f"{stem}_desc-confidence_probseg.nii.gz")
-    table = labels.with_name(f"{stem}_dseg.tsv")
-    files = {"Labels": labels, "Confidence": confidence, "Table": table}
-    fat = labels.with_name(f"{stem.removesuffix(f'_seg-{SEGMENTATION}')}{FAT_ENDING}")
-    files |= {"FatFraction": fat} if fat.is_file() else {}
-    return {role: digest(path) for role, path in files.items()}
 
 
 def _header(result: MergedResult) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from legseg_bids.bids.description import GENERATOR, read_description
+from legseg_bids.bids.journal import settle
 from legseg_bids.bids.links import refuse_links
 from legseg_bids.bids.names import log_dir, printable
 from legseg_bids.bids.write import cannot_write, remove_leftovers
@@ -124,7 +125,7 @@ def require_output(output_dir: Path) -> None:
 
 
 def sweep(output_dir: Path, subjects: Iterable[str]) -> None:
-    """Remove the temporary files of runs that were killed while they wrote.
+    """Carry out what killed runs had decided, and remove their temporary files.
 
     Parameters
     ----------
@@ -135,6 +136,7 @@ def sweep(output_dir: Path, subjects: Iterable[str]) -> None:
         removed once they are old: another run may be writing one.
     """
     for subject in subjects:
+        settle(output_dir, subject)
         remove_leftovers(output_dir / f"sub-{subject}")
         remove_leftovers(log_dir(output_dir, subject))
     remove_leftovers(output_dir, deep=False, older_than=OLD)

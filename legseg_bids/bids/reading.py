@@ -6,7 +6,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ GRID_TOLERANCE = 0.01
 SMALLEST_STEP, LARGEST_STEP = 0.05, 200.0
 # Volume of a voxel over that of a box with the same edges; 1 for right angles, 0 for none.
 LEAST_SQUARE = 0.7
+LARGEST_LABEL = 65535
 # Below this, the arithmetic of single precision ends.
 LEAST_SIGNAL = 1e-30
 
@@ -75,6 +76,29 @@ def read_image(path: Path, volume: int | None = None) -> Image:
         voxels have no plausible size, or axes far from right angles; if all of it is zero or
         not finite.
     """
+    image = _read(path, volume)
+    _check_signal(path, image.data)
+    return image
+
+
+def read_labels(path: Path) -> Image:
+    """Read a label image: a whole number for each voxel, and nothing but background is fine.
+
+    Returns
+    -------
+    Image
+        With data of dtype uint16.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read_image`; also if a value is no whole number from 0 to 65535.
+    """
+    image = _read(path, None)
+    return replace(image, data=_whole(path, image.data))
+
+
+def _read(path: Path, volume: int | None) -> Image:
     content = _decompress(path, _read_bytes(path))
     image = _parse(path, content)
     _check_length(path, image, len(content))
@@ -84,8 +108,30 @@ def read_image(path: Path, volume: int | None = None) -> Image:
         data, notes = np.abs(data), (*notes, f"{path.name}: complex values, magnitude taken")
     _check_affine(path, affine)
     notes += _doubts(path, image.header)
-    _check_signal(path, data)
     return Image(path, data, affine, image.header, notes)
+
+
+def _whole(path: Path, data: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    """Values as integers, if they are."""
+    if not np.isfinite(data).all():
+        raise ImageError(
+            f"{path} has {int((~np.isfinite(data)).sum())} voxels that are no numbers (NaN or "
+            "infinite); expected whole numbers; export the labels again"
+        )
+    lowest, highest = data.min(), data.max()
+    if lowest < 0 or highest > LARGEST_LABEL:
+        raise ImageError(
+            f"{path} has values from {lowest:g} to {highest:g}; expected whole numbers from 0 to "
+            f"{LARGEST_LABEL}; check that it is a label image"
+        )
+    labels = data.astype(np.uint16)
+    if data.dtype.kind == "f" and not np.array_equal(labels, data):
+        odd = float(data[labels != data].flat[0])
+        raise ImageError(
+            f"{path} has the value {odd:g}; expected whole numbers; check that it is a label "
+            "image, and that it was resampled by nearest neighbour"
+        )
+    return labels
 
 
 def check_same_grid(first: Image, second: Image) -> None:

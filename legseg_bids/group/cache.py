@@ -23,7 +23,7 @@ from legseg_bids.bids.finished import DISK, Disk
 from legseg_bids.bids.write import replacing
 
 FORMAT = "legseg group cache 1"
-KEPT = ("ConfigHash", "Version", "StationSHA256", "SourceSHA256")
+KEPT = ("ConfigHash", "Version", "StationSHA256", "SourceSHA256", "Correction")
 """What of our object in a sidecar is remembered: all that tables are made from."""
 SETTLED = 2_000_000_000
 """Nanoseconds after which a file that changes again has another time stamp (FAT: 2 s)."""

@@ -18,6 +18,7 @@ from legseg_bids.bids.finished import (
     rows,
     subjects_begun,
 )
+from legseg_bids.bids.journal import is_unsettled
 from legseg_bids.bids.names import printable
 from legseg_bids.bids.sidecars import NOT_AVAILABLE
 from legseg_bids.group.cache import Memory
@@ -89,6 +90,10 @@ def _participant(root: Path, subject: str, disk: Disk) -> Participant:
     used = [image for image in found.images if not image.replaced]
     read: list[dict[str, str]] = []
     notes = list(_notes(found))
+    if is_unsettled(root, subject):
+        notes.append(
+            f"{label}: a correction by hand was interrupted; run legseg-correct --refresh"
+        )
     for image in used:
         try:
             read += _rows(image, root, disk)
@@ -135,6 +140,7 @@ def _optional(
 
 
 def _notes(found: Found) -> Iterator[str]:
+    """What is wrong with what was found, or must be known of it."""
     for path in found.unfinished:
         yield f"{path.name} has no finished sidecar and is left out"
     for path in found.outdated:
@@ -142,3 +148,5 @@ def _notes(found: Found) -> Iterator[str]:
             f"{path.name} was merged from stations that have changed since and is left out; "
             "run the participant level again"
         )
+    for image in found.images:
+        yield from image.notes

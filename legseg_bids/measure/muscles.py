@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -169,7 +170,7 @@ def largest_share(inside: NDArray[np.bool_]) -> float:
 def _row(label: Label, found: Amount, box: Box, scene: Scene, sums: Tally) -> MuscleMeasure:
     truncated = _truncated(found, scene)
     is_muscle = label.tissue == "muscle"
-    sure = None if sums.confidence is None else sums.confidence[label.index].sum() / found.voxels
+    sure = _mean_confidence(label.index, found.voxels, sums)
     return MuscleMeasure(
         index=label.index,
         name=label.name,
@@ -195,11 +196,17 @@ def _row(label: Label, found: Amount, box: Box, scene: Scene, sums: Tally) -> Mu
         fat_fraction_voxels=found.fat_fraction_voxels,
         intramuscular_fat=found.fat if is_muscle else None,
         lean_volume=found.lean if is_muscle else None,
-        mean_confidence=None if sure is None else float(sure),
-        predicted_dice=predict_dice(min(float(sure), 1.0))
-        if is_muscle and sure is not None
-        else None,
+        mean_confidence=sure,
+        predicted_dice=predict_dice(min(sure, 1.0)) if is_muscle and sure is not None else None,
     )
+
+
+def _mean_confidence(index: int, voxels: int, sums: Tally) -> float | None:
+    """Of all of its voxels; None if it is not known of one of them."""
+    if sums.confidence is None:
+        return None
+    mean = float(sums.confidence[index].sum() / voxels)
+    return None if math.isnan(mean) else mean
 
 
 def _truncated(found: Amount, scene: Scene) -> str:

@@ -30,7 +30,8 @@ class Scene:
     highest_fraction : float
         What the map can show at most: 0.5 where two magnitudes cannot tell water from fat.
     confidence : ndarray, optional
-        Probability of the label that a voxel has: from 0 to 1, or integers in steps of 1/255.
+        Probability of the label that a voxel has: from 0 to 1, NaN where it is not known (drawn
+        by hand), or integers in steps of 1/255.
     seen : ndarray of bool, shape (z,), optional
         Slices that were imaged; those between two stations may not have been.
 

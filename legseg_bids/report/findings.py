@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from legseg_bids.bids.finished import FinishedImage
+from legseg_bids.bids.manual import Kind, correction, structures
 from legseg_bids.bids.names import log_dir, printable
 
 PARTS = {"foot": "foot", "lower": "lower leg", "knee": "knee", "upper": "thigh", "hip": "hip"}
@@ -53,7 +54,7 @@ class Findings:
     regions : tuple of Region
     networks : tuple of str
     made : tuple of (str, str)
-        Version, run and configuration.
+        Version, run and configuration; who corrected it by hand, and why.
     warnings : tuple of str
         What the run asked a person to look at.
     """
@@ -180,9 +181,13 @@ def _sides(probabilities: Sequence[object]) -> str:
 
 def _made(legseg: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     titles = {"Version": "legseg-bids", "RunUUID": "run", "ConfigHash": "version and networks"}
-    return tuple(
-        (title, printable(str(legseg[key]))) for key, title in titles.items() if key in legseg
-    )
+    made = [(title, str(legseg[key])) for key, title in titles.items() if key in legseg]
+    told = correction(legseg)
+    titles = {"Kind": "corrected by hand", "Revision": "revision", "Author": "by", "Note": "note"}
+    made += [(title, str(told[key])) for key, title in titles.items() if key in told]
+    if told.get("Kind") == Kind.EDITED:
+        made.append(("labels differ in", ", ".join(structures(legseg))))
+    return tuple((title, printable(text)) for title, text in made)
 
 
 def listed(content: Mapping[str, Any], key: str) -> list[Any]:

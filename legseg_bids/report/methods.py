@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from legseg_bids.bids.finished import FinishedImage
+from legseg_bids.bids.manual import structures
 from legseg_bids.bids.sidecars import KIND_TEXT
 from legseg_bids.report.findings import listed, read_sidecar
 from legseg_bids.report.tables import Table
@@ -28,8 +29,9 @@ def methods_facts(images: Sequence[FinishedImage], tables: Iterable[Table]) -> d
     -------
     dict
         ``versions``, ``kinds`` (what was segmented), ``networks`` (name and version),
-        ``engines``, ``merged`` (whether stations were), ``measures`` (title, unit, definition),
-        ``references``.
+        ``engines``, ``merged`` (whether stations were), ``count`` and ``corrected`` (of images:
+        how many there are, and how many were corrected by hand), ``structures`` (that were
+        corrected), ``measures`` (title, unit, definition), ``references``.
     """
     sidecars = [read_sidecar(image.paths.sidecar) for image in images]
     models = [m for image in images for m in listed(image.legseg, "Models") if isinstance(m, dict)]
@@ -39,6 +41,9 @@ def methods_facts(images: Sequence[FinishedImage], tables: Iterable[Table]) -> d
         "networks": _sorted(f"{m.get('Name')} {m.get('Version')}" for m in models),
         "engines": _sorted(f"{m.get('Engine')}, {m.get('Device')}" for m in models),
         "merged": any(image.merged for image in images),
+        "count": len(images),
+        "corrected": sum(image.manual for image in images),
+        "structures": _sorted(name for image in images for name in structures(image.legseg)),
         "measures": _measures(tables),
         "references": references(),
     }

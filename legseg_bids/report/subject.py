@@ -164,7 +164,7 @@ def _stamp(images: Sequence[FinishedImage], sources: SceneReader, bad: Sequence[
     for image in images:
         paths = [getattr(image.paths, name) for name in FILES]
         sums = [sha256(path) if path.is_file() else "" for path in paths]
-        told.append([image.stem, image.replaced, sums])
+        told.append([image.stem, image.replaced, sums, *image.notes])
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     return digest, sum(map(sources.available, images))
 
@@ -215,7 +215,7 @@ def _section(
         compartments=_other(image, "compartments", "compartment", problems),
         limbs=_other(image, "limbs", "side", problems),
         findings=findings,
-        warnings=(*findings.warnings, *problems, *_doubts(rows)),
+        warnings=(*map(printable, image.notes), *findings.warnings, *problems, *_doubts(rows)),
         qualities=Counter(row["quality"] for row in rows if row.get("quality", "n/a") != "n/a"),
     )
 
@@ -258,9 +258,10 @@ def _other(image: FinishedImage, name: str, key: str, problems: list[str]) -> Ta
 
 def _title(image: FinishedImage) -> str:
     session = f", session {image.session}" if image.session else ""
+    by_hand = ", corrected by hand" if image.manual else ""
     if image.merged:
-        return printable(f"Whole leg, {len(image.members)} stations merged{session}")
-    return printable(f"Station {image.stem.partition('_seg-')[0]}")
+        return printable(f"Whole leg, {len(image.members)} stations merged{session}{by_hand}")
+    return printable(f"Station {image.stem.partition('_seg-')[0]}{by_hand}")
 
 
 def _doubts(rows: Sequence[Row]) -> list[str]:

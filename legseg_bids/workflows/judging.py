@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legseg_bids.bids.derivative import read_legseg
+from legseg_bids.bids.manual import older_result
 from legseg_bids.bids.names import output_paths
 from legseg_bids.bids.sets import StationSet
 from legseg_bids.bids.stations import Skipped, Station
@@ -79,7 +80,8 @@ def finished(station: Station, run: Run, status: Status) -> Outcome:
     output = run.settings.output_dir
     paths = output_paths(output, station.output_name)
     message = paths.labels.relative_to(output).as_posix()
-    return Outcome(station.source_name, status, message, warnings_in(paths.sidecar))
+    warnings = (*warnings_in(paths.sidecar), *older_result(output, paths.labels))
+    return Outcome(station.source_name, status, message, warnings)
 
 
 def merged(plan: MergePlan, run: Run, status: Status) -> Outcome:
@@ -87,7 +89,8 @@ def merged(plan: MergePlan, run: Run, status: Status) -> Outcome:
     output = run.settings.output_dir
     paths = plan.paths(output)
     message = paths.labels.relative_to(output).as_posix()
-    return Outcome(plan.title, status, message, warnings_in(paths.sidecar))
+    warnings = (*warnings_in(paths.sidecar), *older_result(output, paths.labels))
+    return Outcome(plan.title, status, message, warnings)
 
 
 def left_out(skipped: Skipped) -> Outcome:

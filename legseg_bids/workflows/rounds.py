@@ -9,9 +9,11 @@ from pathlib import Path
 from traceback import format_exception_only
 from typing import Any
 
+from legseg_bids.bids.manual import has_corrections
 from legseg_bids.bids.places import require_output
 from legseg_bids.bids.sets import StationSet, first_of_each_name
 from legseg_bids.bids.stations import Station
+from legseg_bids.errors import LegsegError
 from legseg_bids.workflows.causes import crash_reason
 from legseg_bids.workflows.context import Run as Run
 from legseg_bids.workflows.execution import choose_plugin
@@ -75,6 +77,7 @@ def run_rounds(
             require_output(run.settings.output_dir)
             run.board.stage = "merging"
             others += merge_sets(part, named, run)
+            take_up_corrections({members.subject for members in part}, run)
         others += report([subject for subject, end in last.items() if end == number], run)
     stations.close(sets, problem)
     return stations.made(), others
@@ -87,6 +90,20 @@ def parts(sets: Sequence[StationSet], run: Run) -> list[Sequence[StationSet]]:
     set, the first result is there early, and what is finished stays if the rest fails.
     """
     return [sets] if run.parallel else [[members] for members in sets]
+
+
+def take_up_corrections(subjects: Iterable[str], run: Run) -> None:
+    """Merge anew, beside what was merged just now, with what people corrected in stations."""
+    for subject in sorted(subjects):
+        if not has_corrections(run.settings.output_dir, subject):
+            continue
+        from legseg_bids.workflows.remerging import remerge
+
+        try:
+            for path in remerge(run.settings.output_dir, subject):
+                run.say(f"sub-{subject}: corrections by hand taken up in {path.name}")
+        except LegsegError as error:
+            run.say(f"sub-{subject}: corrections by hand are not in the merged image: {error}")
 
 
 def report(subjects: Sequence[str], run: Run) -> list[Outcome]:

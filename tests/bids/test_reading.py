@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from legseg_bids.bids import reading
-from legseg_bids.bids.reading import check_same_grid, read_image
+from legseg_bids.bids.reading import check_same_grid, read_image, read_labels
 from legseg_bids.errors import ImageError
 
 AFFINE = np.array([[-2.0, 0, 0, 5], [0, -2.0, 0, 6], [0, 0, 8.0, 7], [0, 0, 0, 1]])
@@ -285,3 +285,43 @@ def test_a_small_turn_is_seen_at_the_far_corner(tmp_path: Path) -> None:
     first = read_image(save(tmp_path / "a.nii", volume()))
     with pytest.raises(ImageError, match="apart"):
         check_same_grid(first, read_image(save(tmp_path / "b.nii", volume(), turned)))
+
+
+# ------------------------------------------------------------------------ label images
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64])
+def test_labels_are_whole_numbers_of_any_type(tmp_path: Path, dtype: type) -> None:
+    path = save_any(tmp_path / "a.nii.gz", volume(dtype=dtype))
+    image = read_labels(path)
+    assert image.data.dtype == np.uint16
+    np.testing.assert_array_equal(image.data, volume())
+
+
+def test_labels_may_all_be_background(tmp_path: Path) -> None:
+    empty = save(tmp_path / "a.nii", np.zeros((6, 5, 4), np.uint8))
+    assert not read_labels(empty).data.any()
+    with pytest.raises(ImageError, match="no signal"):
+        read_image(empty)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.nan, "1 voxels that are no numbers"),
+        (np.inf, "1 voxels that are no numbers"),
+        (-1.0, "values from -1 to"),
+        (70000.0, "to 70000; expected whole numbers from 0 to 65535"),
+        (2.5, "has the value 2.5; expected whole numbers"),
+    ],
+)
+def test_what_is_no_label_is_refused(tmp_path: Path, value: float, said: str) -> None:
+    data = volume(dtype=np.float32)
+    data[1, 2, 3] = value
+    with pytest.raises(ImageError, match=said):
+        read_labels(save(tmp_path / "a.nii", data))
+
+
+def save_any(path: Path, data: np.ndarray) -> Path:
+    nib.save(nib.Nifti1Image(data, AFFINE, dtype=data.dtype), path)
+    return path
