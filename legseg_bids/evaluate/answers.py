@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.labels import label_by_index
-from legseg_bids.anatomy.regions import Part, Side
+from legseg_bids.anatomy.regions import Part, Region, Side
 from legseg_bids.evaluate.overlap import dice, distance95
 from legseg_bids.evaluate.trials import Trial
 from legseg_bids.imaging import dixon
@@ -92,7 +92,8 @@ def answer(
     opposed, mask, _, _ = pipeline.prepare(images["opposed"])
     limb = max(split_limbs(mask, opposed.spacing), key=lambda one: int(one.mask.sum()))
     slices = opposed.shape[2]
-    place = Location((Side.LEFT,), (Part.UPPER,) * slices, 1, (1.0, 0.0, 0.0))
+    part = Part.LOWER if model.segmentation.region is Region.LOWER else Part.UPPER
+    place = Location((Side.LEFT,), (part,) * slices, 1, (1.0, 0.0, 0.0))
     (run,) = run_region(
         opposed if fed == "opposed" else images[fed],
         mask,

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +80,7 @@ def write_figures(
     if before and all((folder / name).is_file() for name in before):
         return tuple(folder / name for name in before)
     remove([mark])
-    written = tuple(_write_all(folder, study, findings))
+    written = tuple(save_figures(folder, PREFIX, _figures(study, findings)))
     there = {path for path in folder.glob(f"{PREFIX}*") if path.suffix[1:] in FORMATS}
     remove(sorted(there - set(written)))
     write_json(mark, {"Of": digest, "Figures": [path.name for path in written]})
@@ -101,16 +101,32 @@ def _no_cache_in_the_home() -> Iterator[None]:
             del os.environ["MPLCONFIGDIR"]
 
 
-def _write_all(folder: Path, study: Study, findings: Sequence[Finding]) -> Iterator[Path]:
+def save_figures(folder: Path, prefix: str, figures: Iterable[tuple[str, Any]]) -> Iterator[Path]:
+    """Write figures as PNG and SVG, one after the other; they may be drawn while this runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    prefix : str
+        Beginning of every file name.
+    figures : iterable of (str, matplotlib.figure.Figure)
+        Names and figures.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
     with _no_cache_in_the_home():
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with rc_context(LOOK):
-        for name, figure in _figures(study, findings):
+        for name, figure in figures:
             FigureCanvasAgg(figure)
             for ending, how in FORMATS.items():
-                path = folder / f"{PREFIX}{name}.{ending}"
+                path = folder / f"{prefix}{name}.{ending}"
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format=ending, **how)
                 with replacing(path) as file:
