@@ -104,12 +104,6 @@ def run_region(
     """
     if spec.convention != Convention():
         in_phase = None  # who knows what a network that was made elsewhere makes of it
-    places = [
-        possible_slices(label, location.parts, canonical.spacing[2], location.direction)
-        if label
-        else np.ones(len(location.parts), bool)
-        for label in spec.labels
-    ]
     region = _Region(
         mask,
         location.direction,
@@ -118,7 +112,7 @@ def run_region(
         engine,
         memory_bytes,
         clock or Clock(),
-        np.array(places),
+        _places(spec, location, canonical.spacing[2]),
     )
     held = BASELINE + BYTES_PER_SOURCE_VOXEL * canonical.data.size
     held += 0 if in_phase is None else in_phase.data.nbytes
@@ -133,6 +127,24 @@ def run_region(
         if in_phase is not None:
             run = region.look_again(run, in_phase, limb, held)
         yield from _by_limb(run, present) if together else [run]
+
+
+def _places(
+    spec: SegmentationSpec, location: Location, slice_distance: float
+) -> NDArray[np.bool_] | None:
+    """In which slices each label may stand; None for a network that was made elsewhere.
+
+    That one may know better than the locator, which chose ours and not it.
+    """
+    if spec.convention != Convention():
+        return None
+    rows = [
+        possible_slices(label, location.parts, slice_distance, location.direction)
+        if label
+        else np.ones(len(location.parts), bool)
+        for label in spec.labels
+    ]
+    return np.array(rows)
 
 
 def _all_limbs(limbs: Sequence[tuple[LimbBox, Side]]) -> LimbBox:
@@ -171,7 +183,7 @@ class _Region:
     engine: Engine
     memory_bytes: int | None
     clock: Clock
-    possible: NDArray[np.bool_]
+    possible: NDArray[np.bool_] | None
 
     def look(self, volume: Volume, limb: LimbBox, side: Side, held: int) -> LimbRun:
         """Feed one image of one limb; ``held`` bytes are taken by other things."""

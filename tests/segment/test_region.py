@@ -114,3 +114,14 @@ def test_a_network_made_elsewhere_is_fed_opposed_phase_alone(  # type: ignore[no
     for run in thighs(pipeline.prepare(legs)[0], elsewhere):
         assert run.contrasts == ("opposed",)
         assert run.confidences == {}
+
+
+def test_only_networks_of_ours_are_told_where_a_structure_can_be(models_dir: Path) -> None:
+    spec = load_model(models_dir, "thigh").segmentation
+    place = Location((Side.LEFT,), (Part.KNEE, *(Part.UPPER,) * 30), 1, (1.0, 0.0, 0.0))
+    places = region._places(spec, place, 6.0)
+    assert places is not None
+    assert places.shape == (len(spec.labels), 31)
+    assert places[0].all()
+    assert places.any(axis=1).all()
+    assert region._places(replace(spec, convention=Convention(mirror=False)), place, 6.0) is None

@@ -1,0 +1,1 @@
+"""Published experiments, repeated on simulated people: one command each, one page each."""
