@@ -5,6 +5,7 @@
 # Needs Python 3.11 or later. Settings (environment):
 #   PYTHON       the interpreter the virtual environment is made with (default python3)
 #   LEGSEG_VENV  where the virtual environment goes (default .venv-test; kept for next time)
+#   LEGSEG_TEST_PROCESSES  test processes (default 2; 0 tests in one, as --pdb needs it)
 #   LEGSEG_TEST_CONTAINERS=auto  then build and test the container images and a Slurm, too, as far as
 #                their tools are there or can be installed (scripts/test_containers.sh; 20 minutes)
 # Arguments go to pytest.
@@ -32,8 +33,9 @@ step "style";   run ruff check . && run ruff format --check .
 step "types";   run mypy
 step "imports"; run lint-imports --no-cache
 
+# Two processes: most tests wait, for a browser, a server, or a process of their own.
 step "tests"
-run pytest --cov --cov-config=pyproject.toml --cov-report=term "$@"
+run pytest --numprocesses "${LEGSEG_TEST_PROCESSES:-2}" --dist loadfile --cov --cov-config=pyproject.toml --cov-report=term "$@"
 
 if [ "${LEGSEG_TEST_CONTAINERS:-}" = auto ]; then
   step "containers and cluster"

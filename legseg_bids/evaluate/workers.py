@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
+from legseg_bids.bids.sockets import make_room_for_sockets
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -46,6 +48,7 @@ class _Worker(Generic[Task, Result]):
     """A process that does tasks."""
 
     def __init__(self, work: Callable[[Task], Result]) -> None:
+        make_room_for_sockets()
         context = multiprocessing.get_context("forkserver")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(

@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
+from legseg_bids.bids.sockets import make_room_for_sockets
 from legseg_bids.workflows.monitor import measuring
 
 #: Seconds in which a worker may remove its temporary files before it is killed.
@@ -43,6 +44,7 @@ class ResilientMultiProc(MultiProcPlugin):
     """
 
     def __init__(self, plugin_args: dict[str, Any]) -> None:
+        make_room_for_sockets()
         super().__init__(plugin_args=plugin_args)
         self.pool.shutdown()
         self.pool: ProcessPoolExecutor = self._new_pool(self.processors)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from legseg_bids.anatomy.labels import BACKGROUND
+from legseg_bids.bids.sockets import make_room_for_sockets
 from legseg_bids.segment.models import UNREPORTED
 from legseg_bids.synth.draws import Draw
 from legseg_bids.train.augment import (
@@ -172,6 +173,7 @@ def batches(patches: Patches, first: int, workers: int) -> Iterator[Batch]:
     numbers = ([n * size + i for i in range(size)] for n in itertools.count(first))
     options: dict[str, Any] = {}
     if workers:
+        make_room_for_sockets()
         options = {
             "prefetch_factor": AHEAD,
             "multiprocessing_context": "forkserver",
