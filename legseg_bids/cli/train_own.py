@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from legseg_bids.cli.own_options import add_training_options, carried_out
 
 
 def parser() -> argparse.ArgumentParser:
@@ -15,39 +16,17 @@ def parser() -> argparse.ArgumentParser:
         description="Train a network on BIDS datasets with label images, and write it as a "
         "bundle that `legseg --models` uses. Run again to go on where it stopped.",
     )
-    out.add_argument("recipe", type=Path, help="a TOML file; see docs/own-training.md")
-    out.add_argument("--run", type=Path, required=True, help="folder for checkpoints and journal")
-    out.add_argument(
-        "--into", type=Path, metavar="MODELS", help="folder of models that receives the bundle"
-    )
     out.add_argument(
         "--fold", default="0", help="which part validates, from 0; `all` trains one network each"
     )
-    out.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    out.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
     out.add_argument("--minutes", type=float, help="longest training, instead of the recipe's")
-    out.add_argument(
-        "--leave-out-bad",
-        action="store_true",
-        help="train without the images that cannot be used, instead of stopping",
-    )
+    add_training_options(out)
     return out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``legseg-train own``."""
-    options = parser().parse_args(arguments)
-    from legseg_bids.errors import ExitCode, LegsegError
-
-    try:
-        _train(options)
-    except LegsegError as error:
-        print(f"legseg-train own: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        print("legseg-train own: interrupted; the same command goes on", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
-    return 0
+    return carried_out("legseg-train own", _train, parser().parse_args(arguments))
 
 
 def _train(options: argparse.Namespace) -> None:

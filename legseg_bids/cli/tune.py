@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from legseg_bids.cli.own_options import add_training_options, carried_out
 
 
 def parser() -> argparse.ArgumentParser:
@@ -15,13 +16,8 @@ def parser() -> argparse.ArgumentParser:
         description="Try learning rates, dropout and L2 by Hyperband, and write the recipe with "
         "the best of them. Run again to go on where it stopped.",
     )
-    out.add_argument("recipe", type=Path, help="a TOML file; see docs/own-training.md")
-    out.add_argument("--run", type=Path, required=True, help="folder for trainings and results")
     out.add_argument(
         "--trials", type=int, help="trainings in all, instead of the recipe's; more can be added"
-    )
-    out.add_argument(
-        "--into", type=Path, metavar="MODELS", help="folder of models that receives the best one"
     )
     out.add_argument("--fold", type=int, default=0, help="which part validates, from 0")
     out.add_argument(
@@ -33,30 +29,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="ray[:ADDRESS]|dask[:ADDRESS]",
         help="train on the workers of a cluster; without an address, one is started here",
     )
-    out.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    out.add_argument("--threads", type=int, default=0, help="CPU threads of each training")
-    out.add_argument(
-        "--leave-out-bad",
-        action="store_true",
-        help="train without the images that cannot be used, instead of stopping",
-    )
+    add_training_options(out)
     return out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``legseg-train tune``."""
-    options = parser().parse_args(arguments)
-    from legseg_bids.errors import ExitCode, LegsegError
-
-    try:
-        _tune(options)
-    except LegsegError as error:
-        print(f"legseg-train tune: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        print("legseg-train tune: interrupted; the same command goes on", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
-    return 0
+    return carried_out("legseg-train tune", _tune, parser().parse_args(arguments))
 
 
 def _tune(options: argparse.Namespace) -> None:

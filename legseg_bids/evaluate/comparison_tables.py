@@ -14,7 +14,7 @@ from legseg_bids.bids.sidecars import to_tsv
 from legseg_bids.bids.write import remove, write_json, write_text
 from legseg_bids.evaluate.outcomes import Outcome
 from legseg_bids.evaluate.summaries import Agreed, Summary
-from legseg_bids.group.statistics import Interval
+from legseg_bids.group.findings import spanned, two
 
 DESCRIPTION = "Description"
 
@@ -99,13 +99,13 @@ def outcome_row(outcome: Outcome) -> dict[str, object]:
         "second": outcome.second,
         "group_by": outcome.by,
         "test": outcome.test,
-        **_two("n", outcome.n),
-        **_two("median", outcome.medians),
-        **_two("mean", outcome.means),
-        **_interval("difference", outcome.difference),
+        **two("n", outcome.n),
+        **two("median", outcome.medians),
+        **two("mean", outcome.means),
+        **spanned("difference", outcome.difference),
         "effect": outcome.effect,
         "effect_name": outcome.effect_name,
-        **_interval("hedges_g", outcome.g),
+        **spanned("hedges_g", outcome.g),
         "statistic": outcome.statistic,
         "method": outcome.method,
         "p": outcome.p,
@@ -124,23 +124,13 @@ def agreement_row(agreed: Agreed) -> dict[str, object]:
         "structure": agreed.structure,
         "n": limits.n,
         "reference_mean": limits.mean,
-        **_interval("bias", limits.bias),
+        **spanned("bias", limits.bias),
         "bias_percent": percent,
         "sd": limits.sd,
-        **_interval("lower", limits.lower),
-        **_interval("upper", limits.upper),
-        **_interval("slope", limits.slope),
+        **spanned("lower", limits.lower),
+        **spanned("upper", limits.upper),
+        **spanned("slope", limits.slope),
         "p_slope": limits.p_slope,
-        **_interval("icc_agreement", both.agreement if both else None),
-        **_interval("icc_consistency", both.consistency if both else None),
+        **spanned("icc_agreement", both.agreement if both else None),
+        **spanned("icc_consistency", both.consistency if both else None),
     }
-
-
-def _two(name: str, values: tuple[float, float]) -> dict[str, object]:
-    return {f"{name}_1": values[0], f"{name}_2": values[1]}
-
-
-def _interval(name: str, interval: Interval | None) -> dict[str, object]:
-    if interval is None:
-        return {}
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -101,11 +101,11 @@ def _compared(finding: Finding, result: Comparison) -> dict[str, object]:
         "covariate": finding.by,
         "group_1": finding.groups[0],
         "group_2": finding.groups[1],
-        **_two("n", result.n),
-        **_two("mean", result.means),
-        **_two("sd", result.sds),
-        **_interval("difference", result.difference),
-        **_interval("hedges_g", result.g),
+        **two("n", result.n),
+        **two("mean", result.means),
+        **two("sd", result.sds),
+        **spanned("difference", result.difference),
+        **spanned("hedges_g", result.g),
         "p_welch": result.p,
         "cliffs_delta": result.delta,
         "p_mannwhitney": result.p_rank,
@@ -116,9 +116,9 @@ def _correlated(finding: Finding, result: Correlation) -> dict[str, object]:
     return {
         "covariate": finding.by,
         "n": result.n,
-        **_interval("spearman_rho", result.rho),
+        **spanned("spearman_rho", result.rho),
         "p_spearman": result.p,
-        **_interval("pearson_r", result.r),
+        **spanned("pearson_r", result.r),
         "slope": result.slope,
     }
 
@@ -128,19 +128,21 @@ def _changed(finding: Finding, result: Change) -> dict[str, object]:
         "session_1": finding.by,
         "session_2": finding.groups[0],
         "n": result.n,
-        **_two("mean", (result.before, result.after)),
-        **_interval("difference", result.difference),
-        **_interval("percent", result.percent),
+        **two("mean", (result.before, result.after)),
+        **spanned("difference", result.difference),
+        **spanned("percent", result.percent),
         "p_paired": result.p,
         "p_wilcoxon": result.p_rank,
     }
 
 
-def _two(name: str, values: tuple[float, float]) -> dict[str, object]:
+def two(name: str, values: tuple[float, float]) -> dict[str, object]:
+    """Cells of a pair of values."""
     return {f"{name}_1": values[0], f"{name}_2": values[1]}
 
 
-def _interval(name: str, interval: Interval | None) -> dict[str, object]:
+def spanned(name: str, interval: Interval | None) -> dict[str, object]:
+    """Cells of an estimate and its interval; none where there is no estimate."""
     if interval is None:
         return {}
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
