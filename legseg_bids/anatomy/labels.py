@@ -8,7 +8,7 @@ partners are the next even number, and unpaired structures have no partner. It s
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -103,6 +103,39 @@ def mirror_index(index: int) -> int:
         return index
     side = label_by_index(index).side
     return index + {"left": 1, "right": -1}.get(side, 0)
+
+
+def structure_names(indices: Iterable[int]) -> list[str]:
+    """Abbreviations of structures without their side, each once, by label.
+
+    Parameters
+    ----------
+    indices : iterable of int
+        Labels; background is left out.
+
+    Examples
+    --------
+    >>> structure_names([0, 61, 62, 151])
+    ['RF', 'SAT']
+    """
+    labels = [label_by_index(index) for index in sorted(indices) if index != BACKGROUND]
+    return list(dict.fromkeys(_unsided(label) for label in labels))
+
+
+def labels_of_structures(names: Iterable[str]) -> list[Label]:
+    """Labels, of either side, of structures; names that nobody knows are left out.
+
+    Examples
+    --------
+    >>> [label.index for label in labels_of_structures(["RF", "SAT", "?"])]
+    [61, 62, 151]
+    """
+    wanted = set(names)
+    return [label for label in load_labels() if _unsided(label) in wanted]
+
+
+def _unsided(label: Label) -> str:
+    return label.abbreviation if label.side == NOT_APPLICABLE else label.abbreviation[:-2]
 
 
 def right_of(left_index: int) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from legseg_bids import __version__
+from legseg_bids.anatomy.labels import labels_of_structures
+from legseg_bids.bids.derivative import read_legseg
 from legseg_bids.errors import LegsegError, NoInput
 from legseg_bids.evaluate.cases import Naming, Options, input_files, scheme_of
 from legseg_bids.evaluate.finding import (
@@ -20,7 +22,7 @@ from legseg_bids.evaluate.finding import (
 )
 from legseg_bids.evaluate.pairs import Case, Pairs, pair
 from legseg_bids.evaluate.parts import Part, part_path
-from legseg_bids.evaluate.schemes import known_scheme
+from legseg_bids.evaluate.schemes import Scheme, known_scheme, scheme_of_names
 from legseg_bids.evaluate.vocabulary import Vocabulary, vocabulary
 
 
@@ -144,17 +146,33 @@ def jobs_of(plan: Plan, pairs: Mapping[str, Pairs]) -> list[Job]:
 
 
 def known_in(images: Iterable[LabelImage], naming: Naming) -> Vocabulary:
-    """What tables beside images say that whoever made them knows; nothing if one holds for all."""
+    """What is said beside images of what their maker knows; nothing if one table holds for all.
+
+    Tables say what was found; sidecars of ours also what the networks look for.
+    """
     if naming.table or naming.scheme:
         return ()
-    schemes = {}
+    schemes: dict[object, Scheme] = {}
     for image in images:
+        for names in networks_of(image):
+            labels = labels_of_structures(names)
+            schemes[names] = scheme_of_names({label.index: label.name for label in labels})
         told = image.table or image.path
         if told not in schemes:
             # Whatever is wrong with it is told when the image is read.
             with suppress(LegsegError, OSError):
                 schemes[told] = scheme_of(image, naming)
     return vocabulary(schemes.values())
+
+
+def networks_of(image: LabelImage) -> list[tuple[str, ...]]:
+    """Structures that each of the networks looks for that made an image of ours."""
+    stem = image.path.name.removesuffix(".gz").removesuffix(".nii")
+    models = read_legseg(image.path.with_name(f"{stem}.json")).get("Models", [])
+    if not isinstance(models, list):
+        return []
+    told = [model.get("Labels") for model in models if isinstance(model, dict)]
+    return [tuple(map(str, names)) for names in told if isinstance(names, list) and names]
 
 
 def _job(plan: Plan, prediction: Naming, case: Case) -> Job:

@@ -13,7 +13,7 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 from numpy.typing import NDArray
 
-from legseg_bids.anatomy.labels import BACKGROUND
+from legseg_bids.anatomy.labels import BACKGROUND, structure_names
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.interfaces.exchange import (
     load_location,
@@ -136,6 +136,7 @@ def _facts(model: Model, engine: Engine, volume: Volume) -> dict[str, Any]:
         "Name": model.name,
         "Version": model.version,
         "SHA256": dict(model.sha256),
+        "Labels": structure_names(model.segmentation.labels),
         "ResampledTo": [x, y, z],
         "Engine": engine.name,
         "Device": engine.device,

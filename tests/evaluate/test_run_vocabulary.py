@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from legseg_bids.anatomy.labels import load_labels
+from legseg_bids.evaluate.cases import Naming
+from legseg_bids.evaluate.finding import LabelImage
+from legseg_bids.evaluate.plan import known_in, networks_of
 from legseg_bids.evaluate.schemes import Scheme, known_scheme, scheme_of_names
 from legseg_bids.evaluate.vocabulary import knowing, vocabulary
 
@@ -41,3 +47,22 @@ def test_nothing_known_changes_nothing() -> None:
     ours = known_scheme("legseg")
     assert knowing(ours, ()) == ours
     assert knowing(ours, vocabulary([ours])) == ours
+
+
+def test_a_network_of_ours_is_known_by_what_it_looks_for(tmp_path: Path) -> None:
+    """A muscle that it missed in every image is a miss all the same."""
+    path = tmp_path / "sub-01_seg-muscles_dseg.nii.gz"
+    table = tmp_path / "sub-01_seg-muscles_dseg.tsv"
+    table.write_text("index\tname\n61\tRectus femoris left\n")
+    image = LabelImage(path, tmp_path, table=table)
+    before = known_in([image], Naming())
+    models = [{"Name": "thigh", "Labels": ["RF", "SAR", "SAT"]}, {"Name": "old"}]
+    sidecar = tmp_path / "sub-01_seg-muscles_dseg.json"
+    sidecar.write_text(json.dumps({"Legseg": {"Models": models}}))
+    known = known_in([image], Naming())
+    assert {i for covered in known for i in covered} == {61, 62, 63, 64, 151}
+    assert networks_of(image) == [("RF", "SAR", "SAT")]
+    for spoilt in ("{", '{"Legseg": {"Models": 3}}', '{"Legseg": {"Models": [{"Labels": 1}]}}'):
+        sidecar.write_text(spoilt)
+        assert known_in([image], Naming()) == before
+    assert known_in([image], Naming(scheme="legseg")) == ()
