@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from legseg_bids.errors import NoInput
+from legseg_bids.evaluate.compared import Compared
 from legseg_bids.evaluate.comparison_tables import write_tables
-from legseg_bids.evaluate.groups import Groupings, by_groups, read_groupings
-from legseg_bids.evaluate.observations import TABLE, Observations
-from legseg_bids.evaluate.outcomes import Outcome
+from legseg_bids.evaluate.groups import by_groups, read_groupings
+from legseg_bids.evaluate.observations import TABLE
 from legseg_bids.evaluate.rivals import between_models, with_operators
-from legseg_bids.evaluate.summaries import Agreed, Summary, agree, summarise
+from legseg_bids.evaluate.summaries import agree, summarise
 from legseg_bids.evaluate.tidy import read_observations
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """All that is known after a comparison.
-
-    Attributes
-    ----------
-    seen : Observations
-        What was measured.
-    raters : Observations or None
-        A second rater against the first.
-    groupings : Groupings
-        Groups of participants.
-    summaries : tuple of Summary
-    tests : tuple of Outcome
-    agreed : tuple of Agreed
-    """
-
-    seen: Observations
-    raters: Observations | None
-    groupings: Groupings
-    summaries: tuple[Summary, ...]
-    tests: tuple[Outcome, ...]
-    agreed: tuple[Agreed, ...]
 
 
 def write_comparison(

@@ -41,7 +41,7 @@ from legseg_bids.evaluate.outcomes import OPERATORS
 from legseg_bids.group.figures import FORMATS, save_figures
 
 if TYPE_CHECKING:
-    from legseg_bids.evaluate.comparing import Compared
+    from legseg_bids.evaluate.compared import Compared
     from legseg_bids.evaluate.summaries import Summary
 
 PREFIX = "evaluation_"

@@ -33,7 +33,7 @@ from legseg_bids.evaluate.summaries import Agreed, volumes
 from legseg_bids.group.statistics import Floats
 
 if TYPE_CHECKING:
-    from legseg_bids.evaluate.comparing import Compared
+    from legseg_bids.evaluate.compared import Compared
 
 MAX_CONFUSED = 24
 """Structures of a heat map."""

@@ -27,7 +27,7 @@ from legseg_bids.evaluate.observations import load_metrics, read_data
 from legseg_bids.evaluate.outcomes import GROUPS, MODELS, OPERATORS, PAIR
 
 if TYPE_CHECKING:
-    from legseg_bids.evaluate.comparing import Compared
+    from legseg_bids.evaluate.compared import Compared
 
 PAGE = "evaluation.html"
 POLICY = (

@@ -17,7 +17,7 @@ from legseg_bids.evaluate.wording import interval_text, p_text
 from legseg_bids.group.statistics import Interval
 
 if TYPE_CHECKING:
-    from legseg_bids.evaluate.comparing import Compared
+    from legseg_bids.evaluate.compared import Compared
     from legseg_bids.evaluate.summaries import Summary
 
 SHOWN = ("dice", "hd95", "abs_relative_volume_error")

@@ -25,7 +25,7 @@ from legseg_bids.evaluate.paired_statistics import (
 from legseg_bids.group.statistics import Interval
 
 if TYPE_CHECKING:
-    from legseg_bids.evaluate.comparing import Compared
+    from legseg_bids.evaluate.compared import Compared
 
 MAX_SENTENCES = 12
 SLOPE = 0.05

@@ -11,7 +11,7 @@ from legseg_bids.evaluate.cells import Cell, Sheet, number_cell, or_none, plain_
 from legseg_bids.evaluate.observations import BOTH_EMPTY, ITEM, load_metrics, structure_title
 
 if TYPE_CHECKING:
-    from legseg_bids.evaluate.comparing import Compared
+    from legseg_bids.evaluate.compared import Compared
 
 SHOWN = ("dice", "hd95", "abs_relative_volume_error")
 """Metrics of participants."""
