@@ -31,7 +31,7 @@ from legseg_bids.train.own.building import design
 from legseg_bids.train.own.checkpoints import State, new_optimiser
 from legseg_bids.train.own.fitting import step
 from legseg_bids.train.own.loading import Patches, batches, to_channels
-from legseg_bids.train.own.recipe import load_recipe
+from legseg_bids.train.own.recipe_file import load_recipe
 from legseg_bids.train.own.training import LIMBS, Ready, make_ready
 
 MIB = 1024**2

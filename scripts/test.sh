@@ -29,7 +29,7 @@ run pip install --quiet --disable-pip-version-check --constraint "$lock" --edita
 # nnU-Net's architectures without what only others of that package need (timm, torchvision).
 run pip install --quiet --disable-pip-version-check --no-deps "$(grep '^dynamic-network' "$lock")"
 
-step "style";   run ruff check . && run ruff format --check .
+step "style";   run ruff check .; run ruff format --check .
 step "types";   run mypy
 step "imports"; run lint-imports --no-cache
 

@@ -36,7 +36,7 @@ def _train(options: argparse.Namespace) -> None:
 
     from legseg_bids.interfaces.prepare import prepare
     from legseg_bids.train.own.bundle import write_bundle
-    from legseg_bids.train.own.recipe import load_recipe
+    from legseg_bids.train.own.recipe_file import load_recipe
     from legseg_bids.train.own.training import fit_fold, make_ready, write_folds
 
     recipe = load_recipe(options.recipe)

@@ -51,7 +51,7 @@ def _tune(options: argparse.Namespace) -> None:
     from legseg_bids.train.own.bundle import write_bundle
     from legseg_bids.train.own.fitting import require_device
     from legseg_bids.train.own.pools import open_pool
-    from legseg_bids.train.own.recipe import load_recipe
+    from legseg_bids.train.own.recipe_file import load_recipe
     from legseg_bids.train.own.training import make_ready
     from legseg_bids.train.own.tuned import write_tuned
     from legseg_bids.train.own.tuning import Search, best_fit, best_of, told, tune

@@ -27,7 +27,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     long = folder / ("x" * 100)
     long.mkdir(exist_ok=True)
     root = str(Path(__file__).parents[2])
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, str(path), *words],
         env={**os.environ, "TMPDIR": str(long), "PYTHONPATH": root},
         capture_output=True,
@@ -35,7 +35,6 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
-    return done
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")

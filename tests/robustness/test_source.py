@@ -13,7 +13,8 @@ SOURCES = sorted([*(ROOT / "legseg_bids").rglob("*.py"), ROOT / "run.py"])
 
 FORBIDDEN_IMPORTS = {
     "pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "jsonpickle",
-    "requests", "urllib3", "http.client", "http.server", "ftplib", "smtplib", "telnetlib", "xmlrpc", "aiohttp", "httpx",
+    "requests", "urllib3", "http.client", "http.server", "ftplib", "smtplib", "telnetlib",
+    "xmlrpc", "aiohttp", "httpx",
     "imp", "code", "codeop", "pty",
 }  # fmt: skip
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__", "breakpoint", "input"}
@@ -105,8 +106,9 @@ def test_faults_are_found(source: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["network.eval()", "import http.cookies", "re.compile('x')", "np.load(p, allow_pickle=False)", "yaml.safe_load(p)",
-     "torch.load(p, weights_only=True)", "subprocess.run(['ls'])"],
+    ["network.eval()", "import http.cookies", "re.compile('x')", "yaml.safe_load(p)",
+     "np.load(p, allow_pickle=False)", "torch.load(p, weights_only=True)",
+     "subprocess.run(['ls'])"],
 )  # fmt: skip
 def test_what_is_allowed(source: str) -> None:
     assert list(faults(ast.parse(source))) == []

@@ -73,7 +73,9 @@ class InHand:
         assert client.get("/open", params={"token": desk.access.token}).status_code == 303
         self.headers = {HEADER: client.get("/api/session").json()["csrf"]}
 
-    def change(self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any):
+    def change(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any
+    ):
         """Ask for a change, as the page does."""
         sent = {**self.headers, **(headers or {})}
         return self.client.request(method, path, headers=sent, **more)

@@ -23,7 +23,7 @@ from legseg_bids.networks import create
 from legseg_bids.train.own import checkpoints, fitting, journal
 from legseg_bids.train.own.building import Design, inherit, receptive_radius, step_of
 from legseg_bids.train.own.fitting import TrainingFailed
-from legseg_bids.train.own.recipe import read_recipe
+from legseg_bids.train.own.recipe_file import read_recipe
 from legseg_bids.train.own.training import (
     Ready,
     fit_fold,

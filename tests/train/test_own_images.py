@@ -16,7 +16,7 @@ from labelled import SCHEME, drawn, recipe_text, write_labelled, write_labels
 
 from legseg_bids.errors import ImageError, LegsegError, NoInput, UsageError
 from legseg_bids.interfaces.prepare import prepare
-from legseg_bids.train.own.recipe import load_recipe
+from legseg_bids.train.own.recipe_file import load_recipe
 from legseg_bids.train.own.structures import choose_classes, meaning_of
 from legseg_bids.train.own.training import Ready, make_ready
 

@@ -12,7 +12,7 @@ from labelled import recipe_text, write_labelled
 
 from legseg_bids.interfaces.prepare import prepare
 from legseg_bids.train.own.loading import Patches, batches
-from legseg_bids.train.own.recipe import load_recipe
+from legseg_bids.train.own.recipe_file import load_recipe
 from legseg_bids.train.own.training import make_ready
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 from labelled import recipe_text
 
 from legseg_bids.errors import UsageError
-from legseg_bids.train.own.recipe import load_recipe
+from legseg_bids.train.own.recipe_file import load_recipe
 from legseg_bids.train.own.schedules import SCHEDULE_SHAPES, Progress, rate
 
 

@@ -29,7 +29,8 @@ from legseg_bids.segment.models import load_model
 from legseg_bids.train.own import fitting, journal, pools, tuning
 from legseg_bids.train.own.fitting import Fitted, TrainingFailed
 from legseg_bids.train.own.pools import Here, open_pool
-from legseg_bids.train.own.recipe import Tune, load_recipe, read_recipe
+from legseg_bids.train.own.recipe import Tune
+from legseg_bids.train.own.recipe_file import load_recipe, read_recipe
 from legseg_bids.train.own.training import Ready, make_ready
 from legseg_bids.train.own.tuned import table_text, tuned_recipe
 from legseg_bids.train.own.tuning import Search, Trial, at_point, best_of, read_trials, tune

@@ -19,7 +19,7 @@ from running import run_legseg
 
 from legseg_bids.cli import augment_sheet, synth, train, train_own
 from legseg_bids.segment.models import load_model
-from legseg_bids.train.own.recipe import load_recipe
+from legseg_bids.train.own.recipe_file import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/own-training.md").read_text()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from legseg_bids.errors import UsageError
-
-if TYPE_CHECKING:
-    from legseg_bids.train.own.recipe import Recipe, Tune
+from legseg_bids.train.own.recipe import CONTRASTS, Recipe, Tune
 
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("one_cycle", "cosine", "plateau", "constant")
-CONTRASTS = ("opposed", "in_phase")
 
 
 def one_of(where: str, key: str, value: Any, allowed: Any) -> None:
