@@ -33,7 +33,15 @@ from legseg_bids.train.own.recipe import Tune
 from legseg_bids.train.own.recipe_file import load_recipe, read_recipe
 from legseg_bids.train.own.training import Ready, make_ready
 from legseg_bids.train.own.tuned import table_text, tuned_recipe
-from legseg_bids.train.own.tuning import Search, Trial, at_point, best_of, read_trials, tune
+from legseg_bids.train.own.tuning import (
+    Search,
+    Trial,
+    at_point,
+    best_of,
+    open_study,
+    trials_of,
+    tune,
+)
 
 POINT = {"learning_rate": 0.0123456, "weight_decay": 1e-4, "input_dropout": 0.25}
 
@@ -144,9 +152,9 @@ def test_a_point_whose_worker_was_killed_is_taken_up_where_it_stopped(
         tune(search, 1, Here(), lambda _: None)
     monkeypatch.undo()
     # What Optuna itself marks as failed, `kill -9` leaves as running.
-    point = read_trials(search)[0].parameters
-    running = tuning.open_study(search)
-    if read_trials(search)[0].state == "failed":
+    point = trials_of(open_study(search))[0].parameters
+    running = open_study(search)
+    if trials_of(open_study(search))[0].state == "failed":
         running.enqueue_trial(point)
         trial = running.ask()
         for name, logarithmic in tuning.PARAMETERS.items():

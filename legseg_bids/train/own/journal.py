@@ -71,10 +71,20 @@ class Journal:
 
     def rows(self) -> list[dict[str, str]]:
         """Rows of the log."""
-        path = self.folder / LOG
-        if not path.exists():
-            return []
-        return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+        return read_log(self.folder)
+
+
+def read_log(folder: Path) -> list[dict[str, str]]:
+    """Rows of a training's log, one for each epoch; none if there is no log."""
+    path = folder / LOG
+    if not path.exists():
+        return []
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+def number(text: str) -> float:
+    """A value of the log; NaN where there is none."""
+    return math.nan if text == "n/a" else float(text)
 
 
 def write_figures(path: Path, figures: Figures) -> None:
@@ -110,7 +120,7 @@ def draw_curves(rows: Sequence[Mapping[str, str]], path: Path) -> None:
     titles = {"loss": "loss (training)", "dice": "Dice (validation)", "learning_rate": "rate"}
     epochs = [float(row["epoch"]) for row in rows]
     for axes, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
-        values = [float("nan") if row[key] == "n/a" else float(row[key]) for row in rows]
+        values = [number(row[key]) for row in rows]
         axes.plot(epochs, values, marker="." if len(rows) < 40 else None)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)

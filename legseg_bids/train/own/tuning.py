@@ -8,7 +8,6 @@ when one of them, or all, are killed.
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
 import json
@@ -22,7 +21,7 @@ from typing import Any
 from legseg_bids.errors import LegsegError, UsageError
 from legseg_bids.train.own.checkpoints import BEST, LAST, make_folder
 from legseg_bids.train.own.fitting import Fit, Fitted, TrainingFailed, fit
-from legseg_bids.train.own.journal import LOG
+from legseg_bids.train.own.journal import number, read_log
 from legseg_bids.train.own.pools import Pool
 from legseg_bids.train.own.recipe import Recipe, Tune
 from legseg_bids.train.own.training import Ready, fit_task
@@ -144,8 +143,8 @@ def tune(search: Search, trials: int, pool: Pool, say: Say) -> list[Trial]:
         first = search.ready.recipe.seed + len(study.get_trials(deepcopy=False))
         draws = [replace(search, draw=first + n) for n in range(left)]
         for trial in pool.each(one_trial, draws):
-            say(told(trial, read_trials(search)))
-        found = read_trials(search)
+            say(told(trial, trials_of(study)))
+        found = trials_of(study)
         _tidy(search, found)
     return found
 
@@ -179,19 +178,17 @@ def one_trial(search: Search) -> Trial:
 
     if search.threads:
         torch.set_num_threads(search.threads)
-    study = open_study(search)
-    numbers: list[int] = []
+    done: list[Any] = []
 
     def objective(trial: Any) -> float:
-        numbers.append(trial.number)
         point = _draw(trial, search.ready.recipe.tune)
         try:
             return _fitted(search, point, trial).dice
         except TrainingFailed as error:
             raise optuna.TrialPruned(str(error)) from error
 
-    study.optimize(objective, n_trials=1)
-    return next(t for t in read_trials(search) if t.number == numbers[0])
+    open_study(search).optimize(objective, 1, callbacks=[lambda _, one: done.append(one)])
+    return _trial(done[0])
 
 
 def _draw(trial: Any, plan: Tune) -> dict[str, float]:
@@ -232,17 +229,12 @@ def _fitted(search: Search, point: Mapping[str, float], trial: Any) -> Fitted:
     try:
         if (task.folder / LAST).exists():
             # Of a worker that was killed: what it had seen counts, then it goes on.
-            for epoch, dice in enumerate(_logged(task.folder), 1):
-                report(epoch, dice)
+            for epoch, row in enumerate(read_log(task.folder), 1):
+                report(epoch, number(row["dice"]))
         return fit(replace(task, watch=report))
     except optuna.TrialPruned:
         _forget(task.folder)
         raise
-
-
-def _logged(folder: Path) -> list[float]:
-    rows = csv.DictReader((folder / LOG).read_text("utf-8").splitlines())
-    return [float("nan") if row["dice"] == "n/a" else float(row["dice"]) for row in rows]
 
 
 def _forget(folder: Path) -> None:
@@ -251,18 +243,17 @@ def _forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def read_trials(search: Search) -> list[Trial]:
-    """All trainings of a search so far."""
-    found = open_study(search).get_trials(deepcopy=False)
+def trials_of(study: Any) -> list[Trial]:
+    """All trainings of a study so far."""
+    found = study.get_trials(deepcopy=False)
     return [_trial(one) for one in sorted(found, key=lambda t: t.number)]
 
 
 def _trial(one: Any) -> Trial:
     seen = [v for v in one.intermediate_values.values() if math.isfinite(v)]
-    states = {"FAIL": "failed"}
     return Trial(
         one.number,
-        states.get(one.state.name, one.state.name.lower()),
+        "failed" if one.state.name == "FAIL" else one.state.name.lower(),
         len(one.intermediate_values),
         max(seen, default=math.nan),
         dict(one.params),
