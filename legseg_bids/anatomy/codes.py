@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from legseg_bids.anatomy.labels import Label, read_table
+from legseg_bids.anatomy.labels import Label, read_table, unsided
 
 PRIVATE = "99LEGSEG"
 
@@ -86,19 +86,6 @@ def coded(label: Label) -> Coded:
         region=region,
         source=row["source"],
     )
-
-
-def unsided(label: Label) -> str:
-    """Abbreviation of a structure without its side.
-
-    Examples
-    --------
-    >>> from legseg_bids.anatomy.labels import label_by_index
-    >>> unsided(label_by_index(1)), unsided(label_by_index(121))
-    ('LG', 'SAC')
-    """
-    ending = {"left": "_L", "right": "_R"}.get(label.side, "")
-    return label.abbreviation.removesuffix(ending)
 
 
 @cache

@@ -119,7 +119,7 @@ def structure_names(indices: Iterable[int]) -> list[str]:
     ['RF', 'SAT']
     """
     labels = [label_by_index(index) for index in sorted(indices) if index != BACKGROUND]
-    return list(dict.fromkeys(_unsided(label) for label in labels))
+    return list(dict.fromkeys(unsided(label) for label in labels))
 
 
 def labels_of_structures(names: Iterable[str]) -> list[Label]:
@@ -131,11 +131,19 @@ def labels_of_structures(names: Iterable[str]) -> list[Label]:
     [61, 62, 151]
     """
     wanted = set(names)
-    return [label for label in load_labels() if _unsided(label) in wanted]
+    return [label for label in load_labels() if unsided(label) in wanted]
 
 
-def _unsided(label: Label) -> str:
-    return label.abbreviation if label.side == NOT_APPLICABLE else label.abbreviation[:-2]
+def unsided(label: Label) -> str:
+    """Abbreviation of a structure without its side.
+
+    Examples
+    --------
+    >>> unsided(label_by_index(1)), unsided(label_by_index(121))
+    ('LG', 'SAC')
+    """
+    ending = {"left": "_L", "right": "_R"}.get(label.side, "")
+    return label.abbreviation.removesuffix(ending)
 
 
 def right_of(left_index: int) -> int:

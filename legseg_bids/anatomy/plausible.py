@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from types import MappingProxyType
 
-from legseg_bids.anatomy.labels import label_by_index, read_table
+from legseg_bids.anatomy.labels import label_by_index, read_table, unsided
 
 SMALL_ADULT = (1.45, 40.0)
 LARGE_ADULT = (2.05, 130.0)
@@ -47,7 +47,7 @@ def plausible_volume(index: int) -> tuple[float, float] | None:
     >>> round(low), round(high)
     (30, 785)
     """
-    share = _shares().get(label_by_index(index).abbreviation.rpartition("_")[0])
+    share = _shares().get(unsided(label_by_index(index)))
     if share is None:
         return None
     low, high = leg_volume(*SMALL_ADULT), leg_volume(*LARGE_ADULT)

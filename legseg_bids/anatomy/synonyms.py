@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -79,9 +79,28 @@ def near_misses(name: str) -> tuple[str, ...]:
     >>> near_misses("vastus latralis")[0]
     'Vastus lateralis'
     """
-    known = {" ".join(sorted(words_and_side(n)[0])): n for n in map(_without_side, load_labels())}
-    words = " ".join(sorted(words_and_side(name)[0]))
-    return tuple(known[key] for key in difflib.get_close_matches(words, known, NEAR, 0.5))
+    return most_alike(name, map(_without_side, load_labels()), 0.5)
+
+
+def most_alike(name: str, titles: Iterable[str], cutoff: float) -> tuple[str, ...]:
+    """Those of some titles whose words look like the words of a name, the closest first.
+
+    Parameters
+    ----------
+    name : str
+        With its side or without.
+    titles : iterable of str
+    cutoff : float
+        How alike they must be, 0 … 1, see :func:`difflib.get_close_matches`.
+
+    Examples
+    --------
+    >>> most_alike("soleos left", ["Soleus", "Sartorius"], 0.6)
+    ('Soleus',)
+    """
+    known = {_spelt(title): title for title in titles}
+    near = difflib.get_close_matches(_spelt(name), known, NEAR, cutoff)
+    return tuple(known[key] for key in near)
 
 
 @cache
@@ -109,6 +128,11 @@ def _meaning(label: Label) -> Meaning:
 
 def _without_side(label: Label) -> str:
     return label.name.removesuffix(" left").removesuffix(" right")
+
+
+def _spelt(name: str) -> str:
+    """The words of a name that matter, in one order."""
+    return " ".join(sorted(words_and_side(name)[0]))
 
 
 def words_and_side(name: str) -> tuple[frozenset[str], str]:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from legseg_bids.anatomy.labels import label_by_index, read_table
+from legseg_bids.anatomy.labels import label_by_index, read_table, unsided
 from legseg_bids.anatomy.regions import Part
 
 BEYOND_MM = 60.0
@@ -35,9 +35,7 @@ def part_range(index: int) -> tuple[Part, Part] | None:
     >>> part_range(105), part_range(151)
     ((<Part.KNEE: 2>, <Part.KNEE: 2>), None)
     """
-    abbreviation = label_by_index(index).abbreviation
-    name, _, side = abbreviation.rpartition("_")
-    return _ranges().get(name if side in ("L", "R") else abbreviation)
+    return _ranges().get(unsided(label_by_index(index)))
 
 
 def possible_slices(

@@ -197,6 +197,17 @@ def _same_neighbours(before: object, now: Neighbours) -> bool:
     )
 
 
+def sidecar_of(labels: Path) -> Path:
+    """The JSON of a label image of the derivative.
+
+    Examples
+    --------
+    >>> sidecar_of(Path("sub-1_T1w_seg-muscles_dseg.nii.gz")).name
+    'sub-1_T1w_seg-muscles_dseg.json'
+    """
+    return labels.with_name(labels.name.removesuffix(".nii.gz") + ".json")
+
+
 def read_legseg(sidecar: Path) -> dict[str, Any]:
     """Read our own object from a sidecar; empty if there is none or it cannot be read."""
     try:

@@ -8,7 +8,7 @@ same name, when a station that it was merged from is corrected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -22,9 +22,9 @@ from legseg_bids.bids.names import (
     measure_paths,
     parse_name,
 )
+from legseg_bids.bids.sets import MERGED as MERGED
 
 MANUAL = "manual"
-MERGED = "merged"
 BLOCK = "Correction"
 """Key of what our own object in the sidecar says of a correction."""
 
@@ -129,9 +129,14 @@ def correction(legseg: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def corrections(root: Path, subject: str) -> Iterator[Path]:
+    """Sidecars of all corrections of a participant."""
+    yield from (root / f"sub-{subject}").rglob(f"*_desc-*{MANUAL}_dseg.json")
+
+
 def has_corrections(root: Path, subject: str) -> bool:
     """Whether there is any correction of a participant."""
-    return next((root / f"sub-{subject}").rglob(f"*_desc-*{MANUAL}_dseg.json"), None) is not None
+    return next(corrections(root, subject), None) is not None
 
 
 def is_edited(legseg: Mapping[str, Any]) -> bool:

@@ -147,12 +147,26 @@ def check_same_grid(first: Image, second: Image) -> None:
             f"{first.path} has {_shape(first.data.shape)} voxels, {second.path} has "
             f"{_shape(second.data.shape)}; expected the same grid; resample one onto the other"
         )
-    distance = _corner_distance(first, second)
+    distance = corner_distance(first.data.shape, first.affine, second.affine)
     if distance > GRID_TOLERANCE:
         raise ImageError(
             f"{first.path} and {second.path} lie up to {distance:.2f} mm apart; expected the same "
             "grid; resample one onto the other"
         )
+
+
+def corner_distance(
+    shape: tuple[int, ...], first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]
+) -> float:
+    """How far apart two grids of one shape lie at the corner where they differ most, mm.
+
+    Examples
+    --------
+    >>> corner_distance((4, 4, 2), np.eye(4), np.diag([2.0, 1.0, 1.0, 1.0]))
+    3.0
+    """
+    corners = np.array(np.meshgrid(*((0, n - 1) for n in shape), [1])).reshape(4, -1)
+    return float(np.linalg.norm(((first - second) @ corners)[:3], axis=0).max())
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -297,13 +311,6 @@ def _check_signal(path: Path, data: npt.NDArray[Any]) -> None:
             f"{path} holds no signal (every voxel is zero or not a number); expected an image; "
             "convert it again, or leave it out"
         )
-
-
-def _corner_distance(first: Image, second: Image) -> float:
-    last = np.array(first.data.shape) - 1
-    corners = np.array(np.meshgrid(*((0, n) for n in last), [1])).reshape(4, -1)
-    apart = ((first.affine - second.affine) @ corners)[:3]
-    return float(np.linalg.norm(apart, axis=0).max())
 
 
 def _damaged(path: Path, what: str) -> ImageError:

@@ -28,11 +28,11 @@ from legseg_bids.evaluate.schemes import (
 )
 from legseg_bids.evaluate.structures import SUFFIXES
 from legseg_bids.evaluate.vocabulary import Vocabulary, knowing
+from legseg_bids.evaluate.volumes import MM3_PER_CM3
 from legseg_bids.imaging.volume import Volume, voxel_volume_of
 
 ALL = "all"
 BACKGROUND, OTHER = "background", "other"
-MM3_PER_CM3 = 1000.0
 #: Names that a message lists at most.
 LISTED = 8
 
@@ -98,8 +98,19 @@ class Result:
     @property
     def mean_dice(self) -> float:
         """Over the structures that either image has; NaN without any."""
-        values = [row["dice"] for row in self.rows if not np.isnan(row["dice"])]
-        return float(np.mean(values)) if values else float("nan")
+        return mean_dice(self.rows)
+
+
+def mean_dice(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Mean over the rows of structures that either image has; NaN without any.
+
+    Examples
+    --------
+    >>> mean_dice([{"dice": 0.5}, {"dice": float("nan")}, {"dice": 1.0}])
+    0.75
+    """
+    values = [row["dice"] for row in rows if not np.isnan(row["dice"])]
+    return float(np.mean(values)) if values else float("nan")
 
 
 @dataclass(frozen=True)
@@ -223,6 +234,7 @@ def _measure(
     key: Mapping[str, str],
 ) -> None:
     numbers = range(1, len(structures) + 1)
+    counts = joint_counts(predicted, reference, [*numbers, len(structures) + 1])
     measured = measure_pairs(
         predicted,
         reference,
@@ -230,12 +242,12 @@ def _measure(
         grid.spacing,
         definition=options.definition,
         slices=options.slices,
+        counts=counts,
     )
     for one in measured:
         row = {**key, **_row(one, structures[one.label - 1])}
         (result.rows if one.slice is None else result.slices).append(row)
-    counts = joint_counts(predicted, reference, [*numbers, len(structures) + 1]).sum(axis=0)
-    result.confusion = [{**key, **row} for row in _confusion(counts, structures)]
+    result.confusion = [{**key, **row} for row in _confusion(counts.sum(axis=0), structures)]
 
 
 def _row(one: Measured, structure: Structure) -> dict[str, Any]:

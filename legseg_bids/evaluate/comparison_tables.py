@@ -10,13 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from legseg_bids.bids.sidecars import to_tsv
-from legseg_bids.bids.write import remove, write_json, write_text
 from legseg_bids.evaluate.outcomes import Outcome
 from legseg_bids.evaluate.summaries import Agreed, Summary
-from legseg_bids.group.findings import spanned, two
-
-DESCRIPTION = "Description"
+from legseg_bids.group.findings import spanned, two, write_described
 
 
 @cache
@@ -50,17 +46,8 @@ def write_tables(
         "comparisons": [outcome_row(outcome) for outcome in tests],
         "agreement": [agreement_row(one) for one in agreed],
     }
-    written: list[Path] = []
-    for name, text in load_tables().items():
-        path = folder / f"{name}.tsv"
-        if rows[name]:
-            columns = [column for column in text if column != DESCRIPTION]
-            write_text(path, to_tsv(columns, rows[name]))
-            write_json(path.with_suffix(".json"), text)
-            written += [path, path.with_suffix(".json")]
-        else:
-            remove([path, path.with_suffix(".json")])
-    return written
+    written = write_described(folder, load_tables(), rows)
+    return [path for table in written for path in (table, table.with_suffix(".json"))]
 
 
 def summary_row(summary: Summary) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from legseg_bids.evaluate.observations import in_order
+from legseg_bids.evaluate.observations import in_order, known_mean
 from legseg_bids.evaluate.tidy import number, rows_of
 from legseg_bids.group.statistics import Floats
 
@@ -97,7 +97,8 @@ def _without_side(name: str) -> tuple[str, str]:
 def _shares(counts: Floats) -> Floats:
     """Mean over participants of the share in what the reference has."""
     total = counts.sum(axis=3, keepdims=True)
-    return _mean(np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0))
+    shares = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+    return known_mean(shares, axis=1)
 
 
 def _stray(counts: Floats, names: tuple[str, ...]) -> Floats:
@@ -107,12 +108,5 @@ def _stray(counts: Floats, names: tuple[str, ...]) -> Floats:
         return np.full((counts.shape[0], counts.shape[3]), np.nan)
     total = counts.sum(axis=2)
     outside = counts[:, :, at]
-    return _mean(np.divide(outside, total, out=np.full(total.shape, np.nan), where=total > 0))
-
-
-def _mean(shares: Floats) -> Floats:
-    there = np.isfinite(shares)
-    n = there.sum(axis=1)
-    total = np.where(there, shares, 0).sum(axis=1)
-    mean: Floats = np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
-    return mean
+    shares = np.divide(outside, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return known_mean(shares, axis=1)

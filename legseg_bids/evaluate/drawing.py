@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from legseg_bids.evaluate.observations import structure_title
-from legseg_bids.group.boxes import box
+from legseg_bids.group.boxes import box, thinned
 from legseg_bids.group.figures import FOR_A_BOX
+from legseg_bids.group.figures import INK as INK
 from legseg_bids.group.statistics import Floats
 
 COLORS = (
@@ -23,7 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: Any = ("-", "--", "-.", ":")
 MAX_MODELS = len(COLORS)
 """Models that are drawn."""
-INK, SOFT, GRID = "#1c2733", "#8a99a6", "#e6ecf0"
+SOFT, GRID = "#8a99a6", "#e6ecf0"
 WIDTH = 7.2
 """Inches: two columns of a journal."""
 ONE_COLUMN = 22
@@ -251,7 +252,5 @@ def small_panels(
 
 def _outside(values: Floats, low: float, high: float) -> list[float]:
     known = values[np.isfinite(values)]
-    far = np.sort(known[(known < low) | (known > high)])
-    if len(far) > MAX_DOTS:
-        far = far[np.linspace(0, len(far) - 1, MAX_DOTS).round().astype(int)]
+    far = thinned(np.sort(known[(known < low) | (known > high)]), MAX_DOTS)
     return [float(value) for value in far]

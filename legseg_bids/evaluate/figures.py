@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legseg_bids.bids.write import remove
 from legseg_bids.evaluate.drawing import (
     COLORS,
     DASHES,
@@ -38,7 +37,7 @@ from legseg_bids.evaluate.figures_special import (
 )
 from legseg_bids.evaluate.observations import ALL, Metric, load_metrics, structure_title
 from legseg_bids.evaluate.outcomes import OPERATORS
-from legseg_bids.group.figures import FORMATS, save_figures
+from legseg_bids.group.figures import file_word, save_figures
 
 if TYPE_CHECKING:
     from legseg_bids.evaluate.compared import Compared
@@ -60,11 +59,7 @@ def write_figures(out: Path, compared: Compared) -> list[Path]:
     OutputError
         If a file cannot be written.
     """
-    folder = out / "figures"
-    written = list(save_figures(folder, PREFIX, _figures(out, compared)))
-    there = {path for path in folder.glob(f"{PREFIX}*") if path.suffix[1:] in FORMATS}
-    remove(sorted(there - set(written)))
-    return written
+    return list(save_figures(out / "figures", PREFIX, _figures(out, compared)))
 
 
 def _figures(out: Path, compared: Compared) -> Iterator[tuple[str, Any]]:
@@ -76,7 +71,7 @@ def _figures(out: Path, compared: Compared) -> Iterator[tuple[str, Any]]:
     if len(compared.seen.structures) >= LEAST_SPOKES:
         yield "radar_dice", _radar(compared, load_metrics()["dice"])
     for grouping in compared.groupings.used:
-        yield f"groups_{_word(grouping.name)}", _groups(compared, grouping.name)
+        yield f"groups_{file_word(grouping.name)}", _groups(compared, grouping.name)
     if any(outcome.kind == OPERATORS for outcome in compared.tests):
         yield "operators_dice", _operators(compared, load_metrics()["dice"])
     yield from agreement_figures(compared)
@@ -241,8 +236,3 @@ def _operators(compared: Compared, metric: Metric) -> Any:
     same_scale(panels, *reach(medians, metric.better, medians))
     legend(figure, models, line)
     return figure
-
-
-def _word(text: str) -> str:
-    """Letters and digits of a text of somebody else, for a file name."""
-    return "".join(char for char in text if char.isascii() and char.isalnum())[:24] or "x"

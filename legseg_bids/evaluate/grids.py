@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from legseg_bids.bids.reading import Image
+from legseg_bids.bids.reading import Image, corner_distance
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging.orientation import to_canonical
 from legseg_bids.imaging.volume import Volume
@@ -74,8 +73,7 @@ def difference(first: Volume, second: Volume) -> str:
     if first.shape != second.shape:
         told = (" × ".join(map(str, v.shape)) for v in (first, second))
         return f"{' and '.join(told)} voxels"
-    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in first.shape))]).T
-    apart = float(np.linalg.norm(((first.affine - second.affine) @ corners)[:3], axis=0).max())
+    apart = corner_distance(first.shape, first.affine, second.affine)
     allowed = TOLERANCE * min(first.spacing)
     return f"they lie up to {apart:.2g} mm apart" if apart > allowed else ""
 

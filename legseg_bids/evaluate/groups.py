@@ -15,7 +15,13 @@ from legseg_bids.bids.names import printable
 from legseg_bids.errors import UsageError
 from legseg_bids.evaluate.observations import ALL, Observations, load_metrics
 from legseg_bids.evaluate.outcomes import GROUPS, Asked, Outcome, adjusted, independent_test
-from legseg_bids.group.covariates import OWN, Covariate, classify, read_descriptions
+from legseg_bids.group.covariates import (
+    Covariate,
+    by_participant,
+    classify,
+    read_descriptions,
+    told_columns,
+)
 
 MAX_GROUPINGS = 3
 """Columns that are compared if none is named."""
@@ -77,13 +83,13 @@ def read_groupings(
             )
         return Groupings()
     rows = _rows(path)
-    columns = [name for name in (rows[0] if rows else {}) if name not in OWN and name.strip()]
+    columns = told_columns(rows)
     if group_by is not None and group_by not in columns:
         raise UsageError(
             f"{path} has no column {printable(group_by)}; expected one of "
             f"{', '.join(map(printable, columns)) or 'its columns'}; correct the name"
         )
-    by_name = {f"sub-{row['participant_id'].removeprefix('sub-')}": row for row in rows}
+    by_name = by_participant(rows)
     described = read_descriptions(path.with_suffix(".json"))
     used: list[Grouping] = []
     notes: list[str] = []

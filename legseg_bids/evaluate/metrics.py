@@ -127,6 +127,7 @@ def measure_pairs(
     *,
     definition: str = "area",
     slices: bool = False,
+    counts: NDArray[np.int64] | None = None,
 ) -> tuple[Measured, ...]:
     """Measure all structures of one case.
 
@@ -142,6 +143,8 @@ def measure_pairs(
         Of surfaces: key of :data:`DEFINITIONS`.
     slices : bool
         Whether to add a row for each slice in which either image has the structure.
+    counts : ndarray of int64, optional
+        From :func:`joint_counts`, if they are known already; others may follow these labels.
 
     Returns
     -------
@@ -162,7 +165,8 @@ def measure_pairs(
     (61, 'ok', 0.9, 1.5)
     """
     check(predicted, reference, spacing, definition)
-    counts = joint_counts(predicted, reference, labels)
+    if counts is None:
+        counts = joint_counts(predicted, reference, labels)
     how = _How(spacing, definition)
     boxes = [_boxes(image, labels) for image in (predicted, reference)]
     rows: list[Measured] = []

@@ -7,17 +7,16 @@ over exactly the same structures of the same images.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib import resources
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.bids.sidecars import NOT_AVAILABLE
+from legseg_bids.evaluate.structures import read_data
 from legseg_bids.group.statistics import Floats
 from legseg_bids.group.structures import label_structures
 
@@ -225,10 +224,20 @@ def load_metrics() -> Mapping[str, Metric]:
     )
 
 
-def read_data(name: str) -> list[dict[str, str]]:
-    """Rows of one of this room's tab-separated tables."""
-    text = resources.files(__package__).joinpath("data", name).read_text("utf-8")
-    return list(csv.DictReader(text.splitlines(), delimiter="\t"))
+def known_mean(values: Floats, axis: int) -> Floats:
+    """Mean of what is known; NaN where nothing is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> known_mean(np.array([[1.0, np.nan], [3.0, np.nan]]), axis=0).tolist()
+    [2.0, nan]
+    """
+    there = np.isfinite(values)
+    n = there.sum(axis=axis)
+    total = np.where(there, values, 0).sum(axis=axis)
+    mean: Floats = np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
+    return mean
 
 
 def with_all(values: Floats) -> Floats:
@@ -240,11 +249,7 @@ def with_all(values: Floats) -> Floats:
     >>> with_all(np.array([[1.0, 2.0], [np.nan, 3.0]])).tolist()
     [[1.0, 2.0, 1.5], [nan, 3.0, 3.0]]
     """
-    there = np.isfinite(values)
-    n = there.sum(axis=-1, keepdims=True)
-    total = np.where(there, values, 0).sum(axis=-1, keepdims=True)
-    mean = np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
-    return np.concatenate([values, mean], axis=-1)
+    return np.concatenate([values, known_mean(values, axis=-1)[..., None]], axis=-1)
 
 
 def in_order(structures: Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from legseg_bids import __version__
 from legseg_bids.bids.write import write_text
@@ -23,8 +23,10 @@ from legseg_bids.evaluate import sheets, wording, worst
 from legseg_bids.evaluate.cells import Sheet
 from legseg_bids.evaluate.drawing import MAX_MODELS
 from legseg_bids.evaluate.figures import PREFIX
-from legseg_bids.evaluate.observations import load_metrics, read_data
+from legseg_bids.evaluate.observations import load_metrics
 from legseg_bids.evaluate.outcomes import GROUPS, MODELS, OPERATORS, PAIR
+from legseg_bids.evaluate.structures import read_data
+from legseg_bids.group.page import page_template
 
 if TYPE_CHECKING:
     from legseg_bids.evaluate.compared import Compared
@@ -98,9 +100,7 @@ def render(
     metrics = list(load_metrics().values())
     drawn = {group: _of_group(pictures, group) for group in GROUPS_OF_FIGURES}
     return str(
-        _environment()
-        .get_template("evaluation.html.j2")
-        .render(
+        page_template("evaluation.html.j2", _source).render(
             version=__version__,
             policy=POLICY.format(script=_hash(script)),
             style=_source("evaluation.css"),
@@ -208,19 +208,6 @@ def _notes(compared: Compared) -> list[str]:
     if len(seen.models) > MAX_MODELS:
         return [f"Figures show the first {MAX_MODELS} of {len(seen.models)} models."]
     return []
-
-
-@cache
-def _environment() -> Any:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    return Environment(
-        loader=FunctionLoader(_source),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _source(name: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from legseg_bids.group.statistics import CONFIDENCE, Floats, Interval
+from legseg_bids.group.statistics import CONFIDENCE, Floats, Interval, around
 
 ALPHA = 0.05
 """Level at which results are called significant, after correction."""
@@ -245,8 +245,7 @@ def mean_interval(values: Floats) -> Interval | None:
     if n < 3:
         return None
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
-    wide = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
-    return Interval(mean, mean - wide, mean + wide)
+    return around(mean, error, n - 1)
 
 
 def _signed_rank_p(ranks: Floats, positive: float) -> tuple[float, str]:

@@ -54,8 +54,8 @@ DECIDING = (
     "evaluate/vocabulary.py",
     "evaluate/volumes.py",
     "imaging/orientation.py",
+    "segment/boxes.py",
 )
-NOT_DECIDING = frozenset({"templates", "reproductions", "__pycache__"})
 
 
 @dataclass(frozen=True)

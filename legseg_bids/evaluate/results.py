@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from legseg_bids.errors import OutputError
+from legseg_bids.evaluate.cases import mean_dice
 from legseg_bids.evaluate.pairs import Trouble
 from legseg_bids.evaluate.parts import read_part
 from legseg_bids.evaluate.plan import Job, Plan, facts
@@ -37,7 +40,7 @@ class Evaluated:
         Rows of ``troubles.tsv``.
     tables : tuple of Path
     dice : mapping of str to float
-        Mean Dice over structures and images, by model.
+        Mean Dice by model: over the structures of an image first, then over images.
     not_compared : int
         Structures that references show and that some model's images do not tell apart.
     """
@@ -75,7 +78,7 @@ def write_results(
     good = [job for job in jobs if (job.case.model, job.case.reference.name) not in failed]
     names = [EVALUATION, CONFUSION, LEFT_OUT, TROUBLES]
     names += [SLICES] if plan.options.slices else []
-    means = _Means()
+    means: defaultdict[str, list[float]] = defaultdict(list)
     left_out: dict[tuple[str, ...], dict[str, Any]] = {}
     with Tables(plan.out, names) as tables:
         for job in good:
@@ -91,7 +94,8 @@ def write_results(
                 tables.add(SLICES, kept["slices"])
             troubles += [Trouble(job.case.key, "warning", w) for w in kept["warnings"]]
             _add_up(left_out, job.case.model, kept["left_out"])
-            means.add(job.case.model, kept["rows"])
+            if not math.isnan(mean := mean_dice(kept["rows"])):
+                means[job.case.model].append(mean)
         tables.add(LEFT_OUT, left_out.values())
         tables.add(TROUBLES, (trouble.row for trouble in troubles))
     if not plan.options.slices:
@@ -103,7 +107,7 @@ def write_results(
         errors=sum(trouble.kind == "error" for trouble in troubles),
         warnings=sum(trouble.kind == "warning" for trouble in troubles),
         tables=(*(tables.path(name) for name in names), *sidecars),
-        dice=means.by_model(),
+        dice={model: sum(values) / len(values) for model, values in means.items()},
         not_compared=sum(
             row["found_in"] == "reference" and row["images"] > 0 for row in left_out.values()
         ),
@@ -122,18 +126,3 @@ def _add_up(
         )
         known["images"] += row["images"]
         known["volume_cm3"] += row["volume_cm3"]
-
-
-class _Means:
-    """Mean Dice of each model: over the structures of an image first, then over images."""
-
-    def __init__(self) -> None:
-        self._by_model: dict[str, list[float]] = {}
-
-    def add(self, model: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        values = [row["dice"] for row in rows if row["dice"] == row["dice"]]
-        if values:
-            self._by_model.setdefault(model, []).append(sum(values) / len(values))
-
-    def by_model(self) -> dict[str, float]:
-        return {model: sum(v) / len(v) for model, v in self._by_model.items()}

@@ -13,6 +13,7 @@ from legseg_bids.evaluate.observations import (
     Metric,
     Observations,
     in_order,
+    known_mean,
     load_metrics,
     with_all,
 )
@@ -131,8 +132,7 @@ def _by_structure(seen: Observations, metric: Metric, structures: tuple[str, ...
 
 def _raters(raters: Observations, metric: Metric, structures: tuple[str, ...]) -> Floats:
     """Mean over raters, shape (participants, structures)."""
-    of_each = _by_structure(raters, metric, structures)
-    return with_all(np.moveaxis(of_each, 0, -1))[..., -1]
+    return known_mean(_by_structure(raters, metric, structures), axis=0)
 
 
 def _shared(

@@ -19,6 +19,7 @@ from legseg_bids.errors import ImageError, UsageError
 from legseg_bids.evaluate.label_tables import Told, find_table, names_in_header, read_names
 from legseg_bids.evaluate.overlap import foreign_labels
 from legseg_bids.evaluate.structures import (
+    SUFFIXES,
     Covered,
     covered_by,
     is_part,
@@ -311,9 +312,8 @@ def _structure(union: _Union, reference: Scheme, prediction: Scheme) -> Structur
     )
     members = frozenset(i for i in union.covered[0] if i in told or not is_part(i))
     side = side_of(members)
-    name = key_of(members)
     return Structure(
-        name if side not in ("left", "right") else name[:-2],
+        key_of(members).removesuffix(SUFFIXES[side]),
         side,
         union.reference,
         union.predicted,

@@ -11,9 +11,9 @@ import numpy as np
 from legseg_bids.bids.sidecars import NOT_AVAILABLE
 from legseg_bids.evaluate.cells import Cell, Sheet, count_cell, number_cell, plain_cell
 from legseg_bids.evaluate.observations import ALL, MUSCLES, Metric, load_metrics, structure_title
-from legseg_bids.evaluate.outcomes import GROUPS, MODELS, OPERATORS, PAIR, Outcome
+from legseg_bids.evaluate.outcomes import GROUPS, MODELS, OPERATORS, PAIR, WILCOXON, Outcome
 from legseg_bids.evaluate.tidy import rows_of
-from legseg_bids.evaluate.wording import interval_text, p_text
+from legseg_bids.evaluate.wording import bracketed, interval_text, p_text
 from legseg_bids.group.statistics import Interval
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MAX_TROUBLES = 200
 def overview(compared: Compared) -> Sheet:
     """One row for each model: all metrics, all structures together; another one for muscles."""
     metrics = list(load_metrics().values())
-    told = {(s.model, s.metric, s.structure): s for s in _of_everybody(compared, None)}
+    told = {(s.model, s.metric, s.structure): s for s in _of_everybody(compared)}
     rows = []
     for structure in (ALL, MUSCLES):
         for model in compared.seen.models:
@@ -47,9 +47,7 @@ def overview(compared: Compared) -> Sheet:
 def by_structure(compared: Compared, metric: Metric) -> Sheet:
     """One row for each structure: mean and deviation of each model."""
     seen = compared.seen
-    told = {
-        (s.model, s.structure): s for s in _of_everybody(compared, None) if s.metric == metric.name
-    }
+    told = {(s.model, s.structure): s for s in _of_everybody(compared) if s.metric == metric.name}
     rows = []
     for structure in (*seen.structures, ALL):
         of_models = [told.get((model, structure)) for model in seen.models]
@@ -203,7 +201,7 @@ def _operators(outcome: Outcome) -> list[Cell]:
         Cell(metric.label),
         Cell(structure_title(outcome.structure)),
         Cell(outcome.model),
-        Cell("same people" if outcome.test == "wilcoxon" else "other people"),
+        Cell("same people" if outcome.test == WILCOXON else "other people"),
         *map(count_cell, outcome.n),
         *_medians(metric, outcome),
         Cell("yes" if outcome.within else "no", float(bool(outcome.within))),
@@ -213,8 +211,7 @@ def _operators(outcome: Outcome) -> list[Cell]:
 
 
 def _groups(outcome: Outcome) -> list[Cell]:
-    metric, g = load_metrics()[outcome.metric], outcome.g
-    effect = f"{g.value:+.2f} [{g.low:+.2f}, {g.high:+.2f}]" if g else NOT_AVAILABLE
+    metric = load_metrics()[outcome.metric]
     return [
         Cell(metric.label),
         Cell(structure_title(outcome.structure)),
@@ -225,16 +222,13 @@ def _groups(outcome: Outcome) -> list[Cell]:
         *map(count_cell, outcome.n),
         *_medians(metric, outcome),
         Cell(f"{outcome.effect:+.2f}", outcome.effect),
-        Cell(effect, g.value if g else None),
+        _estimate(outcome.g, 2),
         *_p(outcome),
     ]
 
 
-def _of_everybody(compared: Compared, structure: str | None) -> Iterable[Summary]:
-    return (
-        s for s in compared.summaries
-        if not s.by and (structure is None or s.structure == structure)
-    )  # fmt: skip
+def _of_everybody(compared: Compared) -> Iterable[Summary]:
+    return (s for s in compared.summaries if not s.by)
 
 
 def _mean(metric: Metric, summary: Summary | None) -> Cell:
@@ -265,10 +259,7 @@ def _estimate(interval: Interval | None, digits: int = 1, *, sign: bool = True) 
     if interval is None:
         return Cell(NOT_AVAILABLE)
     how = f"{'+' if sign else ''}.{digits}f"
-    value, low, high = (
-        format(number, how) for number in (interval.value, interval.low, interval.high)
-    )
-    return Cell(f"{value} [{low}, {high}]", interval.value)
+    return Cell(bracketed(interval, how), interval.value)
 
 
 def _id(metric: Metric) -> str:

@@ -8,7 +8,6 @@ label scheme and those of ``data/groups.tsv``, under the names of ``data/structu
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -16,10 +15,9 @@ from types import MappingProxyType
 
 from legseg_bids.anatomy.compartments import load_compartments
 from legseg_bids.anatomy.labels import NOT_APPLICABLE, label_by_index, load_labels, mirror_index
-from legseg_bids.anatomy.synonyms import meaning_of, words_and_side
+from legseg_bids.anatomy.synonyms import meaning_of, most_alike, words_and_side
 
 SUFFIXES = MappingProxyType({"left": "_L", "right": "_R", NOT_APPLICABLE: ""})
-NEAR = 3
 #: Words that say that a number is no structure.
 BACKGROUND_WORDS = frozenset({"background", "ignore"})
 
@@ -71,15 +69,8 @@ def near_names(name: str) -> tuple[str, ...]:
     >>> near_names("quadriseps left")[0]
     'Quadriceps'
     """
-    known = {
-        label.name.removesuffix(" left"): label.name.removesuffix(" left")
-        for label in load_labels()
-        if label.side != "right"
-    }
-    known |= {title: title for title in _groups_by_name()}
-    wanted = " ".join(sorted(words_and_side(name)[0]))
-    spelt = {" ".join(sorted(words_and_side(title)[0])): title for title in known}
-    return tuple(spelt[key] for key in difflib.get_close_matches(wanted, spelt, NEAR, 0.6))
+    titles = [x.name.removesuffix(" left") for x in load_labels() if x.side != "right"]
+    return most_alike(name, [*titles, *_groups_by_name()], 0.6)
 
 
 def key_of(members: Collection[int]) -> str:

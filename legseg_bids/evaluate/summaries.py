@@ -19,9 +19,9 @@ from legseg_bids.evaluate.observations import (
     VOLUMES,
     Metric,
     Observations,
+    known_mean,
     load_metrics,
     muscles_among,
-    with_all,
 )
 from legseg_bids.evaluate.paired_statistics import mean_interval
 from legseg_bids.group.statistics import Floats, Interval
@@ -133,7 +133,9 @@ def _of_metric(
     where = {column: chosen & (seen.structure == column) for column in range(len(names) - 1)}
     where[len(names) - 1] = chosen
     if muscles:
-        of_all = np.concatenate([of_all, with_all(of_all[..., muscles])[..., -1:]], axis=-1)
+        of_all = np.concatenate(
+            [of_all, known_mean(of_all[..., muscles], axis=-1)[..., None]], axis=-1
+        )
         where[len(names)] = chosen & np.isin(seen.structure, muscles)
         names = (*names, MUSCLES)
     raw = seen.values(metric)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from legseg_bids.evaluate.nearest import Distances, Elements, Grid, distances, margins
 from legseg_bids.evaluate.surface_elements import element_areas
+from legseg_bids.segment.boxes import bounding_box
 
 Spacing = tuple[float, ...]
 
@@ -125,22 +126,6 @@ def check(
         raise ValueError(
             f"surface definition {definition!r}; expected one of {', '.join(DEFINITIONS)}"
         )
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The smallest box around a mask that is not empty.
-
-    Examples
-    --------
-    >>> bounding_box(np.array([[False, False], [False, True]]))
-    (slice(1, 2, None), slice(1, 2, None))
-    """
-    out = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        out.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return tuple(out)
 
 
 def compare(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from legseg_bids.evaluate.observations import ALL, Metric, load_metrics
+from legseg_bids.bids.sidecars import NOT_AVAILABLE
+from legseg_bids.evaluate.observations import ALL, PREDICTION_EMPTY, Metric, load_metrics
 from legseg_bids.evaluate.outcomes import (
     GROUPS,
     MANN_WHITNEY,
@@ -41,8 +42,19 @@ def p_text(p: float | None) -> str:
     ('0.042', '< 0.001', 'n/a')
     """
     if p is None:
-        return "n/a"
+        return NOT_AVAILABLE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_equal(p: float) -> str:
+    """Spell a p-value after the letter p.
+
+    Examples
+    --------
+    >>> p_equal(0.0421), p_equal(1e-9)
+    ('= 0.042', '< 0.001')
+    """
+    return p_text(p) if p < 0.001 else f"= {p_text(p)}"
 
 
 def interval_text(metric: Metric, interval: Interval | None) -> str:
@@ -54,10 +66,28 @@ def interval_text(metric: Metric, interval: Interval | None) -> str:
     '+0.020 [+0.010, +0.030]'
     """
     if interval is None:
-        return "n/a"
+        return NOT_AVAILABLE
+    return bracketed(interval, f"+.{metric.digits}f", metric.scale)
+
+
+def bracketed(interval: Interval, how: str, scale: float = 1.0) -> str:
+    """Spell an estimate and its interval.
+
+    Parameters
+    ----------
+    interval : Interval
+    how : str
+        How a number is formatted.
+    scale : float
+        By which all three are multiplied.
+
+    Examples
+    --------
+    >>> bracketed(Interval(0.5, 0.25, 0.75), ".2f")
+    '0.50 [0.25, 0.75]'
+    """
     value, low, high = (
-        f"{metric.scale * number:+.{metric.digits}f}"
-        for number in (interval.value, interval.low, interval.high)
+        format(scale * number, how) for number in (interval.value, interval.low, interval.high)
     )
     return f"{value} [{low}, {high}]"
 
@@ -95,7 +125,7 @@ def about_agreement(compared: Compared) -> list[str]:
             f"{'' if apart else ', which chance alone can explain'}; for 95 % of participants "
             f"like these a difference between {_share(limits.lower.value, limits.mean)} and "
             f"{_share(limits.upper.value, limits.mean)} is expected"
-            + (f". ICC(2,1) {_coefficient(both.agreement)}" if both else "")
+            + (f". ICC(2,1) {bracketed(both.agreement, '.3f')}" if both else "")
             + "."
         )
         if limits.p_slope < SLOPE:
@@ -185,7 +215,7 @@ def _friedman(tests: Sequence[Outcome]) -> Iterator[str]:
             differ = "The models differ" if outcome.significant else "No difference was shown"
             yield (
                 f"{differ} (Friedman, {outcome.n[0]} participants, χ² = {outcome.statistic:.1f}, "
-                f"p {_equal(outcome.p)}, Kendall's W {outcome.effect:.2f})."
+                f"p {p_equal(outcome.p)}, Kendall's W {outcome.effect:.2f})."
             )
 
 
@@ -230,7 +260,7 @@ def _verdict(outcome: Outcome, metric: Metric) -> str:
     if outcome.p_holm is None:
         return "Too few participants for a test."
     over = f" after Holm over {outcome.family} tests" if outcome.family > 1 else ""
-    p = f"p {_equal(outcome.p_holm)}{over}"
+    p = f"p {p_equal(outcome.p_holm)}{over}"
     if not outcome.significant:
         return f"No difference shown ({p}), which is no proof of equality."
     return f"Better: {outcome.first if _is_better(outcome, metric) else outcome.second} ({p})."
@@ -243,21 +273,13 @@ def _is_better(outcome: Outcome, metric: Metric) -> bool:
 
 def _percent(interval: Interval, mean: float) -> str:
     if not mean:
-        return "n/a"
+        return NOT_AVAILABLE
     low, high = (_share(end, mean) for end in (interval.low, interval.high))
     return f"{_share(interval.value, mean)} [{low}, {high}]"
 
 
 def _share(value: float, mean: float) -> str:
-    return f"{100 * value / mean:+.1f} %" if mean else "n/a"
-
-
-def _coefficient(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _equal(p: float) -> str:
-    return p_text(p) if p < 0.001 else f"= {p_text(p)}"
+    return f"{100 * value / mean:+.1f} %" if mean else NOT_AVAILABLE
 
 
 def about_data(compared: Compared) -> list[str]:
@@ -276,7 +298,7 @@ def about_data(compared: Compared) -> list[str]:
             f"{len(seen.participants)} participants: means and intervals of so few say little "
             "about others."
         )
-    lost = np.array([(row == "prediction_empty").sum() for row in seen.status])
+    lost = np.array([(row == PREDICTION_EMPTY).sum() for row in seen.status])
     if lost.any():
         told = ", ".join(f"{m} {n}" for m, n in zip(seen.models, lost.tolist(), strict=True) if n)
         found.append(

@@ -8,7 +8,14 @@ import numpy as np
 
 from legseg_bids.bids.sidecars import NOT_AVAILABLE
 from legseg_bids.evaluate.cells import Cell, Sheet, number_cell, or_none, plain_cell
-from legseg_bids.evaluate.observations import BOTH_EMPTY, ITEM, load_metrics, structure_title
+from legseg_bids.evaluate.observations import (
+    BOTH_EMPTY,
+    ITEM,
+    PREDICTION_EMPTY,
+    REFERENCE_EMPTY,
+    load_metrics,
+    structure_title,
+)
 
 if TYPE_CHECKING:
     from legseg_bids.evaluate.compared import Compared
@@ -17,7 +24,7 @@ SHOWN = ("dice", "hd95", "abs_relative_volume_error")
 """Metrics of participants."""
 MAX_WORST = 60
 """Rows of each model among the worst."""
-STATUS = {"ok": "", "prediction_empty": "not found", "reference_empty": "not in the reference"}
+STATUS = {"ok": "", PREDICTION_EMPTY: "not found", REFERENCE_EMPTY: "not in the reference"}
 
 
 def worst(compared: Compared) -> Sheet:

@@ -77,6 +77,21 @@ def asymmetry_reach(summaries: Iterable[Box | None]) -> float:
     return max(MIN_REACH, 1.5 * max(ends, default=0.0))
 
 
+def thinned(values: Floats, most: int) -> Floats:
+    """At most so many values, evenly chosen, the first and the last among them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> thinned(np.arange(10.0), 4).tolist()
+    [0.0, 3.0, 6.0, 9.0]
+    """
+    if len(values) <= most:
+        return values
+    chosen: Floats = values[np.linspace(0, len(values) - 1, most).round().astype(int)]
+    return chosen
+
+
 def short(value: float) -> float:
     """Round to four significant digits.
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,20 +169,28 @@ def shown(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
+def by_participant(rows: Iterable[Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """Rows of ``participants.tsv`` by participant, with the prefix that some people leave out."""
+    return {f"sub-{row['participant_id'].removeprefix('sub-')}": row for row in rows}
+
+
+def told_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Columns of ``participants.tsv`` that tell of the participants."""
+    return [name for name in (rows[0] if rows else {}) if name not in OWN and name.strip()]
+
+
 def _covariates(
     participants: Sequence[str],
     rows: Sequence[Mapping[str, str]],
     described: Mapping[str, Mapping[str, Any]],
 ) -> tuple[tuple[Covariate, ...], tuple[str, ...]]:
-    # Some people leave the prefix out.
-    by_name = {f"sub-{row['participant_id'].removeprefix('sub-')}": row for row in rows}
-    names = [name for name in (rows[0] if rows else {}) if name not in OWN and name.strip()]
+    by_name = by_participant(rows)
     notes = []
     strangers = len(by_name.keys() - set(participants))
     if strangers:
         notes.append(f"{strangers} participant(s) of participants.tsv have no results here")
     used: list[Covariate] = []
-    for name in names:
+    for name in told_columns(rows):
         texts = [by_name.get(p, {}).get(name) for p in participants]
         covariate, note = classify(name, texts, described.get(name))
         if covariate and len(used) == MAX_COLUMNS:

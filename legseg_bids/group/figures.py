@@ -22,7 +22,7 @@ import numpy as np
 from legseg_bids import __version__
 from legseg_bids.bids.write import remove, replacing, write_json
 from legseg_bids.group.analysis import ANALYSED, Finding
-from legseg_bids.group.boxes import Box, asymmetry_reach, box, boxes
+from legseg_bids.group.boxes import Box, asymmetry_reach, box, boxes, thinned
 from legseg_bids.group.statistics import Change, Comparison, Correlation, Floats, Interval
 from legseg_bids.group.structures import COMPARTMENT, Measure, Structure, load_measures, on_white
 from legseg_bids.group.study import Study, asymmetry
@@ -80,9 +80,7 @@ def write_figures(
     if before and all((folder / name).is_file() for name in before):
         return tuple(folder / name for name in before)
     remove([mark])
-    written = tuple(save_figures(folder, PREFIX, _figures(study, findings)))
-    there = {path for path in folder.glob(f"{PREFIX}*") if path.suffix[1:] in FORMATS}
-    remove(sorted(there - set(written)))
+    written = save_figures(folder, PREFIX, _figures(study, findings))
     write_json(mark, {"Of": digest, "Figures": [path.name for path in written]})
     return written
 
@@ -101,8 +99,12 @@ def _no_cache_in_the_home() -> Iterator[None]:
             del os.environ["MPLCONFIGDIR"]
 
 
-def save_figures(folder: Path, prefix: str, figures: Iterable[tuple[str, Any]]) -> Iterator[Path]:
+def save_figures(
+    folder: Path, prefix: str, figures: Iterable[tuple[str, Any]]
+) -> tuple[Path, ...]:
     """Write figures as PNG and SVG, one after the other; they may be drawn while this runs.
+
+    Those of an earlier run that are not among them are removed.
 
     Parameters
     ----------
@@ -122,6 +124,7 @@ def save_figures(folder: Path, prefix: str, figures: Iterable[tuple[str, Any]]) 
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    written: list[Path] = []
     with rc_context(LOOK):
         for name, figure in figures:
             FigureCanvasAgg(figure)
@@ -131,7 +134,10 @@ def save_figures(folder: Path, prefix: str, figures: Iterable[tuple[str, Any]]) 
                 figure.savefig(buffer, format=ending, **how)
                 with replacing(path) as file:
                     file.write(buffer.getbuffer())
-                yield path
+                written.append(path)
+    there = {path for path in folder.glob(f"{prefix}*") if path.suffix[1:] in FORMATS}
+    remove(sorted(there - set(written)))
+    return tuple(written)
 
 
 def _digest(study: Study, findings: Sequence[Finding]) -> str:
@@ -250,11 +256,11 @@ def _families(findings: Sequence[Finding]) -> Iterator[tuple[str, list[Finding]]
             kind = type(finding.result).__name__
             families.setdefault((kind, finding.by, *finding.groups), []).append(finding)
     for number, family in enumerate(families.values(), 1):
-        words = "-".join(_word(text) for text in (family[0].by, *family[0].groups))
+        words = "-".join(file_word(text) for text in (family[0].by, *family[0].groups))
         yield f"effect-{number:02d}_{words[:60]}", family
 
 
-def _word(text: str) -> str:
+def file_word(text: str) -> str:
     """Letters and digits of a text of somebody else, for a file name."""
     return "".join(char for char in text if char.isascii() and char.isalnum())[:24] or "x"
 
@@ -324,9 +330,7 @@ class _Marks:
 
     def strip(self, values: Floats, where: float, thick: float, color: str) -> None:
         """Dots, scattered by their rank: the same study gives the same picture."""
-        known = np.sort(values[np.isfinite(values)])
-        if len(known) > MAX_DOTS:
-            known = known[np.linspace(0, len(known) - 1, MAX_DOTS).round().astype(int)]
+        known = thinned(np.sort(values[np.isfinite(values)]), MAX_DOTS)
         scatter = (np.arange(len(known)) * 0.6180339887 % 1 - 0.5) * thick
         self.dots.append(np.column_stack([known, where + scatter]))
         self.colors += [color] * len(known)

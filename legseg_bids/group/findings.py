@@ -48,9 +48,37 @@ def write_findings(
         "group_correlations": _rows(findings, Correlation),
         "group_changes": _rows(findings, Change),
     }
+    return tuple(write_described(root, load_tables(), rows))
+
+
+def write_described(
+    folder: Path,
+    tables: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Sequence[Mapping[str, object]]],
+) -> list[Path]:
+    """Write the tables that have rows, each with its description; remove the others.
+
+    Parameters
+    ----------
+    folder : Path
+    tables : mapping
+        By name, the description of the table and of each column, in order.
+    rows : mapping
+        Of each table.
+
+    Returns
+    -------
+    list of Path
+        The tables that were written; their descriptions end in ``.json`` instead.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
     written = []
-    for name, text in load_tables().items():
-        path = root / f"{name}.tsv"
+    for name, text in tables.items():
+        path = folder / f"{name}.tsv"
         if rows[name]:
             columns = [column for column in text if column != DESCRIPTION]
             write_text(path, to_tsv(columns, rows[name]))
@@ -58,7 +86,7 @@ def write_findings(
             written.append(path)
         else:
             remove([path, path.with_suffix(".json")])
-    return tuple(written)
+    return written
 
 
 def outlier_row(study: Study, outlier: Outlier) -> dict[str, object]:

@@ -8,7 +8,7 @@ everybody, and the tables beside the page have everything.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -98,16 +98,7 @@ def render(content: Content, reports: frozenset[str] = frozenset()) -> str:
     reports : frozenset of str
         Participants whose report lies beside the page.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("group.html.j2").render(
+    return str(page_template("group.html.j2", _source).render(
         version=__version__,
         data=page_data(content, reports),
         overview=_overview(content),
@@ -129,7 +120,28 @@ def render(content: Content, reports: frozenset[str] = frozenset()) -> str:
         },
         style=_source("group.css"),
         script=_source("group.js"),
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def page_template(name: str, source: Callable[[str], str]) -> Any:
+    """Compile the template of a page, in which whatever comes from the data is escaped.
+
+    Parameters
+    ----------
+    name : str
+    source : callable
+        Gives the text of a template by its name.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(source),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(name)
 
 
 def page_data(content: Content, reports: frozenset[str] = frozenset()) -> dict[str, Any]:

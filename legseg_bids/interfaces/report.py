@@ -17,7 +17,7 @@ from nipype.interfaces.base import (
 )
 from numpy.typing import NDArray
 
-from legseg_bids.bids.derivative import read_legseg, sha256
+from legseg_bids.bids.derivative import read_legseg, sha256, sidecar_of
 from legseg_bids.bids.finished import FinishedImage
 from legseg_bids.bids.places import require_output
 from legseg_bids.bids.reading import read_image
@@ -82,7 +82,7 @@ class Sources:
 
     def available(self, image: FinishedImage) -> int:
         """How many source files are there: a page is made anew when there are more."""
-        sidecars = [image.paths.sidecar, *map(_sidecar, image.members)]
+        sidecars = [image.paths.sidecar, *map(sidecar_of, image.members)]
         files = [path for sidecar in sidecars for path in self._files(sidecar)]
         return sum(path.is_file() for path in files)
 
@@ -109,7 +109,7 @@ class Sources:
         leg, problems = WholeLeg(grid), []
         for member in image.members:
             own = Grid.of(_read_labels(member))
-            grey, problem = self._grey_or_why(_sidecar(member), own)
+            grey, problem = self._grey_or_why(sidecar_of(member), own)
             if grey is None:
                 problems.append(problem)
                 continue
@@ -165,10 +165,6 @@ class Sources:
         names = [uri.removeprefix(RAW) for uri in uris if uri.startswith(RAW)]
         inside = [name for name in names if _stays_inside(name)]
         return [self.bids_dir / name for name in inside]
-
-
-def _sidecar(labels: Path) -> Path:
-    return labels.with_name(labels.name.removesuffix(".nii.gz") + ".json")
 
 
 def _stays_inside(name: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from legseg_bids.anatomy.labels import Label, load_labels
+from legseg_bids.anatomy.labels import Label, load_labels, unsided
 from legseg_bids.bids.names import printable
 from legseg_bids.bids.write import replacing
 
@@ -242,12 +242,8 @@ def _legend(labels: NDArray[np.integer]) -> list[Label]:
     pairs: dict[str, Label] = {}
     for label in load_labels():
         if label.index in present:
-            pairs.setdefault(_unsided(label), label)
+            pairs.setdefault(unsided(label), label)
     return list(pairs.values())
-
-
-def _unsided(label: Label) -> str:
-    return label.abbreviation.removesuffix("_L").removesuffix("_R")
 
 
 def _arrange(tiles: list[Image.Image], title: str, legend: list[Label]) -> Image.Image:
@@ -276,4 +272,4 @@ def _draw_legend(pen: ImageDraw.ImageDraw, legend: list[Label], top: int, width:
         row, column = divmod(number, columns)
         x, y = GAP + column * LEGEND_COLUMN, top + row * LEGEND_ROW
         pen.rectangle((x, y + 3, x + 9, y + 12), fill=label.color)
-        pen.text((x + 13, y), _unsided(label), fill=TEXT, font=font)
+        pen.text((x + 13, y), unsided(label), fill=TEXT, font=font)

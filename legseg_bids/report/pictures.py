@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from legseg_bids.anatomy.labels import Label, load_labels
+from legseg_bids.anatomy.labels import Label, load_labels, unsided
 from legseg_bids.report.outlines import Outline, outlines
 from legseg_bids.report.planes import best_planes, choose_planes
 from legseg_bids.report.scene import Scene
@@ -184,17 +184,6 @@ def full_name(label: Label | None, value: int) -> str:
     return label.name if label else f"label {value}"
 
 
-def unsided(abbreviation: str) -> str:
-    """Abbreviation without the side, which the picture itself tells.
-
-    Examples
-    --------
-    >>> unsided("RF_L"), unsided("SAT")
-    ('RF', 'SAT')
-    """
-    return abbreviation.removesuffix("_L").removesuffix("_R")
-
-
 def _names(
     found: Sequence[Outline],
     known: dict[int, Label],
@@ -210,7 +199,7 @@ def _names(
         label = known.get(outline.value)
         if label is None or label.tissue == "fat":
             continue
-        word = unsided(label.abbreviation)
+        word = unsided(label)  # the picture itself tells the side
         x, y = outline.spot[0] * pixel[0], outline.spot[1] * pixel[1]
         half = len(word) * LETTER * text / 2
         free = all(abs(x - px) > half + ph or abs(y - py) > text for px, py, ph in placed)

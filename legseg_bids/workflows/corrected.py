@@ -35,12 +35,12 @@ from legseg_bids.errors import ImageError
 from legseg_bids.imaging.orientation import from_canonical, to_canonical
 from legseg_bids.imaging.volume import Volume, voxel_volume_of
 from legseg_bids.measure import Scene, measure_image
+from legseg_bids.measure.scene import MM3_PER_ML
 from legseg_bids.workflows.edited import LabelImage
 
 FULL = 255
 """Steps of a stored probability."""
 BY_HAND = "Corrected by hand: "
-MM3_PER_ML = 1000.0
 
 Labels = NDArray[np.uint8]
 
@@ -251,7 +251,7 @@ def put_image(
     below: Below,
     described: Mapping[str, Any],
     facts: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> None:
     """Write label image, tables and sidecars of a corrected image into a change.
 
     Parameters
@@ -267,11 +267,6 @@ def put_image(
     facts : mapping
         Our own object, without the correction's tables and check sums; its entry ``Correction``
         says who, why and what from.
-
-    Returns
-    -------
-    dict
-        Our own object as it was written.
     """
     measured = measure_image(scene_of(image, below)).as_dict()
     new = change.put(paths.labels)
@@ -306,7 +301,6 @@ def put_image(
         change.put(paths.sidecar),
         {**described, "Manual": True, **told, "Legseg": legseg},
     )
-    return legseg
 
 
 def describe_edited(sidecar: Mapping[str, Any], original: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from legseg_bids.bids.derivative import read_legseg, sha256
+from legseg_bids.bids.derivative import read_legseg, sha256, sidecar_of
 from legseg_bids.bids.finished import subjects_begun
 from legseg_bids.bids.journal import Change, changing, is_unsettled
 from legseg_bids.bids.manual import (
@@ -27,7 +27,6 @@ from legseg_bids.bids.manual import (
 from legseg_bids.bids.merged import sums_of
 from legseg_bids.bids.names import parse_name
 from legseg_bids.errors import NoInput, UsageError
-from legseg_bids.imaging.stacks import Grid
 from legseg_bids.workflows.alone import alone, derivative, subject_of
 from legseg_bids.workflows.corrected import (
     Corrected,
@@ -52,10 +51,10 @@ from legseg_bids.workflows.remerging import (
     edited_above,
     join,
     merged_with,
-    original_shape,
     put_remerged,
     read_merged,
     remerge,
+    sums_with,
 )
 from legseg_bids.workflows.showing import show
 
@@ -208,14 +207,15 @@ def undo(
     with alone(root, subject_of(root, original)) as subject:
         _check_undoable(root, original, paths)
         with changing(root, subject) as change:
-            change.drop(paths.own)
             if _is_merged(original):
-                _restore_merged(change, root, original, paths)
+                above = [read_merged(root, original)]  # Corrections of its stations count again.
             else:
-                for merged in merged_with(root, original):
-                    rest = corrected_members(merged)
-                    rest.pop(original, None)
-                    put_remerged(change, merged, rest if merged.is_current else {})
+                above = merged_with(root, original)
+                change.drop(paths.own)
+            for merged in above:
+                rest = corrected_members(merged)
+                rest.pop(original, None)
+                put_remerged(change, merged, rest if merged.is_current else {})
         page, warnings = show(root, subject, bids_dir, reports)
     tables = tuple(path for path in change.moved if path.suffix == ".tsv")
     return Correction(original, tables, page, warnings=warnings)
@@ -258,7 +258,7 @@ def _put_station(change: Change, root: Path, image: Corrected, facts: dict[str, 
             f"{above.name}"
         )
     paths = manual_paths(root, original)
-    sidecar = read_json(_sidecar(original))
+    sidecar = read_json(sidecar_of(original))
     legseg = {**sidecar.get("Legseg", {}), BLOCK: facts}
     described = describe_edited(sidecar, original.relative_to(root).as_posix())
     put_image(change, paths, image, below_station(root, image.original, legseg), described, legseg)
@@ -280,25 +280,12 @@ def _put_merged(change: Change, root: Path, image: Corrected, facts: dict[str, A
             "merged image that holds; run the participant level again, and edit the new one"
         )
     stations = corrected_members(merged)
-    leg = join(merged, Grid(original_shape(original), original.affine), stations)
-    sums = dict(merged.legseg["StationSHA256"])
-    for path, station in stations.items():
-        del sums[path.relative_to(root).as_posix()]
-        sums[manual_labels(path).relative_to(root).as_posix()] = station.sums
-    legseg = {**merged.legseg, "StationSHA256": dict(sorted(sums.items())), BLOCK: facts}
+    leg = join(merged, original.grid, stations)
+    sums = dict(sorted(sums_with(merged, stations).items()))
+    legseg = {**merged.legseg, "StationSHA256": sums, BLOCK: facts}
     described = describe_edited(merged.sidecar, original.path.relative_to(root).as_posix())
     paths = manual_paths(root, original.path)
     put_image(change, paths, image, below_leg(leg, merged), described, legseg)
-
-
-def _restore_merged(change: Change, root: Path, original: Path, paths: ManualPaths) -> None:
-    """After undoing a correction of the whole leg, those of its stations count again."""
-    merged = read_merged(root, original)
-    stations = corrected_members(merged)
-    if stations and merged.is_current:
-        change.removed.clear()
-        change.drop([paths.figure])
-        put_remerged(change, merged, stations)
 
 
 def _sums(change: Change, paths: ManualPaths) -> dict[str, str]:
@@ -388,7 +375,3 @@ def _check_undoable(root: Path, original: Path, paths: ManualPaths) -> None:
 
 def _is_merged(original: Path) -> bool:
     return parse_name(original.name).get("desc") == "merged"
-
-
-def _sidecar(labels: Path) -> Path:
-    return labels.with_name(labels.name.removesuffix(".nii.gz") + ".json")

@@ -20,7 +20,8 @@ from legseg_bids.anatomy.labels import BACKGROUND, load_labels
 from legseg_bids.bids.reading import read_image
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging.orientation import Orientation, to_canonical
-from legseg_bids.imaging.volume import Volume, spacing_of
+from legseg_bids.imaging.stacks import Grid
+from legseg_bids.imaging.volume import Volume
 
 ENDINGS = (".nii", ".nii.gz")
 SHARE_OF_A_VOXEL = 0.1
@@ -53,6 +54,12 @@ class LabelImage:
     affine: NDArray[np.float64]
     orientation: Orientation
     header: Any
+
+    @property
+    def grid(self) -> Grid:
+        """Where it lies, canonical axes."""
+        x, y, z = self.labels.shape
+        return Grid((x, y, z), self.affine)
 
 
 def read_original(path: Path) -> LabelImage:
@@ -97,7 +104,7 @@ def read_edited(path: Path, original: LabelImage) -> NDArray[np.uint8]:
         If it is no NIfTI file, lies on another grid, or holds numbers that are no labels.
     """
     volume = read_grid(path)
-    problem = apart(volume, original)
+    problem = apart(Grid.of(volume), original.grid)
     if problem:
         raise ImageError(
             f"{path} {problem}; expected the grid of {original.path.name}: the labels are not "
@@ -128,22 +135,15 @@ def read_grid(path: Path) -> Volume:
     return to_canonical(Volume(image.data, image.affine))[0]
 
 
-def apart(volume: Volume, original: LabelImage) -> str:
-    """How a grid differs from that of the original; empty if it does not.
-
-    Parameters
-    ----------
-    volume : Volume
-        Canonical axes.
-    original : LabelImage
-    """
-    if volume.shape != original.labels.shape:
+def apart(grid: Grid, original: Grid) -> str:
+    """How a grid differs from that of the original; empty if it does not."""
+    if grid.shape != original.shape:
         return (
-            f"has {_spelt(volume.shape)} voxels (left-right × back-front × foot-head) where the "
-            f"original has {_spelt(original.labels.shape)}"
+            f"has {_spelt(grid.shape)} voxels (left-right × back-front × foot-head) where the "
+            f"original has {_spelt(original.shape)}"
         )
-    shift = _corner_distance(volume.affine, original.affine, volume.shape)
-    if shift > SHARE_OF_A_VOXEL * min(spacing_of(original.affine)):
+    shift = _corner_distance(grid.affine, original.affine, grid.shape)
+    if shift > SHARE_OF_A_VOXEL * min(original.spacing):
         return f"lies up to {shift:.2f} mm apart from the original"
     return ""
 

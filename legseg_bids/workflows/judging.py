@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from legseg_bids.bids.derivative import read_legseg
 from legseg_bids.bids.manual import older_result
-from legseg_bids.bids.names import output_paths
-from legseg_bids.bids.sets import StationSet
+from legseg_bids.bids.names import OutputPaths, output_paths
+from legseg_bids.bids.sets import MergedPaths, StationSet
 from legseg_bids.bids.stations import Skipped, Station
 from legseg_bids.workflows.causes import crash_reason
 from legseg_bids.workflows.merging import MergePlan
@@ -77,20 +77,20 @@ def judge_merged(plan: MergePlan, run: Run, old: AbstractSet[Path]) -> Outcome |
 
 def finished(station: Station, run: Run, status: Status) -> Outcome:
     """A station with a result, and the warnings that its sidecar holds."""
-    output = run.settings.output_dir
-    paths = output_paths(output, station.output_name)
-    message = paths.labels.relative_to(output).as_posix()
-    warnings = (*warnings_in(paths.sidecar), *older_result(output, paths.labels))
-    return Outcome(station.source_name, status, message, warnings)
+    paths = output_paths(run.settings.output_dir, station.output_name)
+    return _with_result(station.source_name, paths, run, status)
 
 
 def merged(plan: MergePlan, run: Run, status: Status) -> Outcome:
     """A merged image with a result, and the warnings that its sidecar holds."""
+    return _with_result(plan.title, plan.paths(run.settings.output_dir), run, status)
+
+
+def _with_result(name: str, paths: OutputPaths | MergedPaths, run: Run, status: Status) -> Outcome:
     output = run.settings.output_dir
-    paths = plan.paths(output)
     message = paths.labels.relative_to(output).as_posix()
     warnings = (*warnings_in(paths.sidecar), *older_result(output, paths.labels))
-    return Outcome(plan.title, status, message, warnings)
+    return Outcome(name, status, message, warnings)
 
 
 def left_out(skipped: Skipped) -> Outcome:

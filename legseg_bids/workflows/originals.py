@@ -13,8 +13,9 @@ from legseg_bids.bids.finished import finished_images
 from legseg_bids.bids.manual import manual_labels, original_labels
 from legseg_bids.errors import ImageError, NoInput, UsageError
 from legseg_bids.imaging.orientation import to_canonical
+from legseg_bids.imaging.stacks import Grid
 from legseg_bids.imaging.volume import Volume
-from legseg_bids.workflows.edited import LabelImage, apart, read_grid
+from legseg_bids.workflows.edited import apart, read_grid
 
 SHOWN = 6
 """Names in a message, at most."""
@@ -68,8 +69,8 @@ def infer_original(root: Path, edited: Path) -> Path:
     ]
     if named:
         return named[0]
-    grid = read_grid(edited)
-    fitting = [labels for labels in known if not apart(grid, _without_values(labels))]
+    grid = Grid.of(read_grid(edited))
+    fitting = [labels for labels in known if not apart(grid, _grid_of(labels))]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
@@ -89,7 +90,7 @@ def _originals(root: Path) -> Sequence[Path]:
     return sorted(found, key=lambda path: (-len(path.name), path))
 
 
-def _without_values(labels: Path) -> LabelImage:
+def _grid_of(labels: Path) -> Grid:
     """The grid of a label image, without unpacking its voxels."""
     try:
         image: Any = nib.load(labels)
@@ -98,8 +99,7 @@ def _without_values(labels: Path) -> LabelImage:
         raise ImageError(
             f"{labels} cannot be read ({error}); run the participant again"
         ) from error
-    volume, orientation = to_canonical(empty)
-    return LabelImage(labels, volume.data, volume.affine, orientation, image.header)
+    return Grid.of(to_canonical(empty)[0])
 
 
 def _stem(name: str) -> str:

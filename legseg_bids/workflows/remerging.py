@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from legseg_bids.anatomy.labels import load_labels
-from legseg_bids.bids.derivative import read_legseg
+from legseg_bids.bids.derivative import read_legseg, sidecar_of
 from legseg_bids.bids.journal import Change, changing
 from legseg_bids.bids.manual import (
     BLOCK,
-    MANUAL,
-    MERGED,
     Kind,
     correction,
+    corrections,
     is_edited,
     manual_labels,
     manual_paths,
@@ -29,6 +28,7 @@ from legseg_bids.bids.manual import (
 )
 from legseg_bids.bids.merged import holds, sums_of
 from legseg_bids.bids.names import SEGMENTATION
+from legseg_bids.bids.sets import MERGED
 from legseg_bids.bids.sidecars import merged_provenance
 from legseg_bids.errors import ImageError, LegsegError
 from legseg_bids.imaging.stacks import Grid
@@ -45,7 +45,10 @@ from legseg_bids.workflows.corrected import (
     read_map,
     touched,
 )
-from legseg_bids.workflows.edited import LabelImage, read_original
+from legseg_bids.workflows.edited import read_original
+
+MERGED_LABELS = f"*_seg-{SEGMENTATION}_desc-{MERGED}_dseg.nii.gz"
+"""Automatic merged label images of a folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +109,15 @@ def read_merged(root: Path, labels: Path) -> MergedImage:
     ImageError
         If its sidecar cannot be read.
     """
-    return MergedImage(root, labels, read_json(_sidecar(labels)))
+    return MergedImage(root, labels, read_json(sidecar_of(labels)))
 
 
 def merged_with(root: Path, station: Path) -> list[MergedImage]:
     """Automatic merged images that a station (its automatic label image) is part of."""
-    ending = f"*_seg-{SEGMENTATION}_desc-{MERGED}_dseg.nii.gz"
     return [
         read_merged(root, labels)
-        for labels in sorted(station.parent.glob(ending))
-        if _relative(root, station) in read_legseg(_sidecar(labels)).get("StationSHA256", {})
+        for labels in sorted(station.parent.glob(MERGED_LABELS))
+        if _relative(root, station) in read_legseg(sidecar_of(labels)).get("StationSHA256", {})
     ]
 
 
@@ -131,8 +133,8 @@ def read_station(root: Path, station: Path) -> CorrectedStation | None:
     legseg = read_legseg(paths.sidecar)
     if not correction(legseg):
         return None
-    indices = {label.abbreviation: label.index for label in load_labels()}
-    chosen = frozenset(indices[name] for name in structures(legseg) if name in indices)
+    names = structures(legseg)
+    chosen = frozenset(label.index for label in load_labels() if label.abbreviation in names)
     image = Corrected(read_original(station), read_original(paths.labels).labels, chosen)
     return CorrectedStation(image, sums_of(paths.labels))
 
@@ -177,17 +179,11 @@ def put_remerged(
         change.drop(paths.own)
         return
     original = read_original(merged.labels)
-    leg = join(merged, Grid(original_shape(original), original.affine), corrected)
+    leg = join(merged, original.grid, corrected)
     chosen = touched(original.labels, leg.labels)
     chosen |= {index for station in corrected.values() for index in station.image.touched}
     image = Corrected(original, leg.labels, frozenset(chosen))
-    told = merged.legseg["StationSHA256"]
-    sums = {
-        _relative(merged.root, manual_labels(path) if path in corrected else path): (
-            corrected[path].sums if path in corrected else told[_relative(merged.root, path)]
-        )
-        for path in merged.members
-    }
+    sums = sums_with(merged, corrected)
     facts = {
         **merged.legseg,
         "StationSHA256": sums,
@@ -202,10 +198,17 @@ def put_remerged(
     put_image(change, paths, image, below_leg(leg, merged), described, facts)
 
 
-def original_shape(original: LabelImage) -> tuple[int, int, int]:
-    """Voxels along canonical (x, y, z)."""
-    x, y, z = original.labels.shape
-    return x, y, z
+def sums_with(
+    merged: MergedImage, corrected: Mapping[Path, CorrectedStation]
+) -> dict[str, dict[str, str]]:
+    """Check sums of what a merged image is made from, with the corrections of its stations."""
+    told = merged.legseg["StationSHA256"]
+    return {
+        _relative(merged.root, manual_labels(path) if path in corrected else path): (
+            corrected[path].sums if path in corrected else told[_relative(merged.root, path)]
+        )
+        for path in merged.members
+    }
 
 
 def edited_above(root: Path, station: Path) -> Path | None:
@@ -274,17 +277,15 @@ def _legseg_of_manual(root: Path, station: Path) -> dict[str, Any]:
 
 def _merged_images(root: Path, subject: str) -> set[Path]:
     """Automatic merged label images, where there is a correction beside them."""
-    corrections = (root / f"sub-{subject}").rglob(f"*_desc-*{MANUAL}_dseg.json")
-    folders = {path.parent for path in corrections}
-    ending = f"*_seg-{SEGMENTATION}_desc-{MERGED}_dseg.nii.gz"
-    return {labels for folder in folders for labels in folder.glob(ending)}
+    folders = {path.parent for path in corrections(root, subject)}
+    return {labels for folder in folders for labels in folder.glob(MERGED_LABELS)}
 
 
 def _piece(root: Path, station: Path, corrected: CorrectedStation | None) -> Piece:
     """A station as it is merged: what a person decided has the full confidence."""
     image = corrected.image if corrected is not None else None
     original = read_original(station) if image is None else image.original
-    grid = Grid(original_shape(original), original.affine)
+    grid = original.grid
     below = below_station(root, original, {})
     labels = original.labels
     if image is not None:
@@ -299,10 +300,6 @@ def _piece(root: Path, station: Path, corrected: CorrectedStation | None) -> Pie
         grey=np.zeros(grid.shape, np.uint8),
         fat_fraction=below.fat_fraction,
     )
-
-
-def _sidecar(labels: Path) -> Path:
-    return labels.with_name(labels.name.removesuffix(".nii.gz") + ".json")
 
 
 def _relative(root: Path, path: Path) -> str:

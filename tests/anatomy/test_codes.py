@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from legseg_bids.anatomy.codes import PRIVATE, Coded, coded, unsided
-from legseg_bids.anatomy.labels import load_labels, mirror_index, read_table
+from legseg_bids.anatomy.codes import PRIVATE, Coded, coded
+from legseg_bids.anatomy.labels import load_labels, mirror_index, read_table, unsided
 
 
 def test_every_structure_has_one_row() -> None:

@@ -42,6 +42,14 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+@pytest.fixture(scope="module")
+def shared(browser: Any, path: Path) -> Iterator[Any]:
+    """The page of a module's fixture ``path``, opened once for all its tests."""
+    found = opened_in(browser, path)
+    yield found
+    found.page.close()
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Any]:
     """Open pages that are closed at the end of the test."""

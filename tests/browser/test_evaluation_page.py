@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import opened_in
 from evaluations import Simulated, evaluated, write_evaluation, write_participants
 
 from legseg_bids.evaluate.comparing import compare, write_comparison
@@ -30,13 +29,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         people = write_participants(folder, 12)
         *_, page = write_comparison(folder, participants=people, operators=raters)
     return page
-
-
-@pytest.fixture(scope="module")
-def shared(browser: Any, path: Path) -> Iterator[Any]:
-    found = opened_in(browser, path)
-    yield found
-    found.page.close()
 
 
 @pytest.fixture

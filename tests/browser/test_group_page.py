@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import opened_in
 from studies import measured, simulated
 
 from legseg_bids.group.analysis import by_covariates, find_outliers, over_sessions
@@ -39,13 +38,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     group = Covariate("group", "group", ("patient", "control"), np.array([0.0, 1] * 10))
     age = Covariate("age", "age (year)", (), np.arange(20.0))
     return write(root, study, group, age)
-
-
-@pytest.fixture(scope="module")
-def shared(browser: Any, path: Path) -> Iterator[Any]:
-    found = opened_in(browser, path)
-    yield found
-    found.page.close()
 
 
 @pytest.fixture

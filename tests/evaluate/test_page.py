@@ -6,11 +6,11 @@ import base64
 import hashlib
 import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from evaluations import Simulated, evaluated, simulate, table, write_evaluation, write_participants
+from parsed import EVIL, Parsed
 
 from legseg_bids.evaluate import page, sheets, wording, worst
 from legseg_bids.evaluate.comparing import Compared, compare
@@ -18,31 +18,7 @@ from legseg_bids.evaluate.observations import load_metrics
 from legseg_bids.evaluate.page import render, write_page
 from legseg_bids.group.statistics import Interval
 
-EVIL = "</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
 THREE = Simulated(models={"good": 0.9, "same": 0.9, "bad": 0.8}, participants=15, noise=0.02)
-
-
-class Parsed(HTMLParser):
-    """Tags, identifiers, addresses and text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.attributes: set[str] = set()
-        self.said = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        self.tags.append(tag)
-        self.attributes |= set(told)
-        self.ids += [told["id"]] if told.get("id") else []
-        self.links += [v for k, v in told.items() if k in ("href", "src") and v]
-
-    def handle_data(self, data: str) -> None:
-        self.said += data
 
 
 def figure(folder: Path, name: str = "evaluation_box_dice.png") -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from parsed import EVIL, Parsed
 from studies import measured, simulated
 
 from legseg_bids.group import page
@@ -17,8 +17,6 @@ from legseg_bids.group.analysis import by_covariates, find_outliers, over_sessio
 from legseg_bids.group.covariates import Covariate, Covariates
 from legseg_bids.group.page import Content, render, shown_records, write_page
 from legseg_bids.group.study import Study, StudyBuilder
-
-EVIL = "</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
 
 
 def content(study: Study, covariates: tuple[Covariate, ...] = (), **changes: Any) -> Content:
@@ -39,25 +37,6 @@ def data_of(text: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     assert found
     return json.loads(found[1])
-
-
-class Parsed(HTMLParser):
-    """Tags, identifiers and addresses of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.attributes: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        self.tags.append(tag)
-        self.attributes |= set(told)
-        self.ids += [told["id"]] if told.get("id") else []
-        self.links += [v for k, v in told.items() if k in ("href", "src") and v]
 
 
 def test_it_needs_nothing_else(tmp_path: Path) -> None:

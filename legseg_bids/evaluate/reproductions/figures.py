@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,8 +177,6 @@ def _wrapped(text: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
     with replacing(path) as file:
-        file.write(content.getvalue())
+        figure.savefig(file, format="png")
     return path

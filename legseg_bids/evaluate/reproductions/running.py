@@ -179,9 +179,9 @@ def affordable_steps(experiment: Experiment, bank: Bank, minutes: float, seeds: 
         trained = train_arm(experiment, arm, bank, TIMED_STEPS * 6, 0)
         each += (time.monotonic() - middle - (middle - started)) / (TIMED_STEPS * 4)
         middle = time.monotonic()
-        _scores(experiment, trained, bank, bank.rows("known", experiment.regions, 3))
-        share = len(_test_rows(experiment, bank)) / len(bank.rows("known", experiment.regions, 3))
-        fixed += (time.monotonic() - middle) * share
+        few = bank.rows("known", experiment.regions, 3)
+        _scores(experiment, trained, bank, few)
+        fixed += (time.monotonic() - middle) * len(_test_rows(experiment, bank)) / len(few)
     steps = (60 * minutes / seeds - fixed) / max(each, 1e-6)
     return int(min(max(steps, FEWEST_STEPS), experiment.steps))
 

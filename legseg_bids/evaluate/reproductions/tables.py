@@ -7,8 +7,10 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from itertools import product
 from pathlib import Path
 
+from legseg_bids.bids.sidecars import NOT_AVAILABLE
 from legseg_bids.bids.write import write_text
 from legseg_bids.errors import UsageError
 from legseg_bids.evaluate.reproductions.bank import FAT
@@ -17,12 +19,12 @@ from legseg_bids.evaluate.reproductions.experiments import Experiment
 from legseg_bids.evaluate.reproductions.judging import ALL, Result
 from legseg_bids.evaluate.reproductions.running import ALL_TESTS, TESTS, Run
 from legseg_bids.evaluate.reproductions.structures import parts, structure_set
+from legseg_bids.evaluate.wording import p_equal, p_text
 
 #: Columns of ``results.tsv``.
 COLUMNS = tuple(f.name for f in fields(Row))
 #: Columns of ``people.tsv``.
 PEOPLE_COLUMNS = ("arm", "seed", "test", "person", "fat", "part", "structure", "dice")
-MISSING = "n/a"
 #: Marks in a page of the documentation between which the tables stand.
 MARKS = ("<!-- results -->", "<!-- end of results -->")
 
@@ -49,7 +51,7 @@ def number(value: float, digits: int = 4) -> str:
     """
     if isinstance(value, int):
         return str(value)
-    return MISSING if math.isnan(value) else f"{value:.{digits}f}"
+    return NOT_AVAILABLE if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def tsv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -75,19 +77,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(header), *[list(r) for r in rows]]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([text[0], "|---" + "|---:" * (len(header) - 1) + "|", *text[1:]]) + "\n"
-
-
-def p_text(p: float) -> str:
-    """How a p-value is told.
-
-    Examples
-    --------
-    >>> p_text(0.0004), p_text(0.0312), p_text(float("nan"))
-    ('< 0.001', '0.031', '')
-    """
-    if math.isnan(p):
-        return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def plus_minus(mean: float, spread: float) -> str:
@@ -208,9 +197,7 @@ def friedman_line(experiment: Experiment, results: Sequence[Result]) -> str:
             answer = friedman(results, test, part)
             if answer is not None:
                 people, p = answer
-                text = p_text(p)
-                text = text if text.startswith("<") else f"= {text}"
-                told.append(f"{ALL_TESTS[test]}, {part}: p {text} ({people} people)")
+                told.append(f"{ALL_TESTS[test]}, {part}: p {p_equal(p)} ({people} people)")
     return "Friedman's test over all arms: " + "; ".join(told) + ".\n" if told else ""
 
 
@@ -233,15 +220,17 @@ def page(run: Run, results: Sequence[Result]) -> str:
 def fat_table(experiment: Experiment, results: Sequence[Result]) -> str:
     """Mean Dice of people with no, mild and severe replacement by fat."""
     arms = [arm.name for arm in experiment.arms]
+    groups = parts(structure_set(experiment.structures))
+    found = {
+        place: rows_of(results, arms, experiment.reference, *place)
+        for place in product(ALL_TESTS, groups, FAT)
+    }
     rows = []
     for arm in experiment.arms:
         for test in ALL_TESTS:
-            for part in parts(structure_set(experiment.structures)):
-                cells = []
-                for fat in FAT:
-                    found = rows_of(results, arms, experiment.reference, test, part, fat)
-                    mine = [row for row in found if row.arm == arm.name]
-                    cells.append(plus_minus(mine[0].dice, mine[0].sd_people) if mine else "")
+            for part in groups:
+                mine = [_row_of(found[test, part, fat], arm.name) for fat in FAT]
+                cells = [plus_minus(row.dice, row.sd_people) if row else "" for row in mine]
                 if any(cells):
                     rows.append([f"{arm.title}; {part}; {ALL_TESTS[test]}", *cells])
     return markdown(["arm; structures; test", *(f"fat: {fat}" for fat in FAT)], rows)
