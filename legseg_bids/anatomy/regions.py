@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 
 
 class Side(StrEnum):
@@ -27,19 +28,29 @@ class Region(StrEnum):
 
     LOWER = "lower"
     UPPER = "upper"
+    HIP = "hip"
     WHOLE = "whole"
 
 
+_PARTS = MappingProxyType(
+    {
+        Region.LOWER: frozenset({Part.FOOT, Part.LOWER, Part.KNEE}),
+        Region.UPPER: frozenset({Part.KNEE, Part.UPPER, Part.HIP}),
+        Region.HIP: frozenset({Part.HIP}),
+        Region.WHOLE: frozenset(Part),
+    }
+)
+
+
 def parts_of(region: Region) -> frozenset[Part]:
-    """Name the parts whose slices belong to a region; the knee belongs to both.
+    """Name the parts whose slices belong to a region; thigh and lower leg share the knee.
+
+    The hip belongs to the thigh, too, whose muscles begin there, and is a region of its own
+    besides: see :func:`legseg_bids.segment.locate.regions_in_view`.
 
     Examples
     --------
     >>> sorted(part.name for part in parts_of(Region.LOWER))
     ['FOOT', 'KNEE', 'LOWER']
     """
-    if region is Region.WHOLE:
-        return frozenset(Part)
-    if region is Region.LOWER:
-        return frozenset({Part.FOOT, Part.LOWER, Part.KNEE})
-    return frozenset({Part.KNEE, Part.UPPER, Part.HIP})
+    return _PARTS[region]

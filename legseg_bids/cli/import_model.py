@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--region",
         required=True,
-        choices=("upper", "lower", "whole"),
-        help="what the network knows: thigh and hip, lower leg, or the whole leg",
+        choices=("upper", "lower", "hip", "whole"),
+        help="what the network knows: thigh, lower leg, hip, or the whole leg",
     )
     out.add_argument("--labels", type=Path, help="names of its classes (ONNX); see the manual")
     out.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,15 @@ from legseg_bids.segment.region import LimbRun, run_region
 
 #: Muscles with less than this in the image are not judged, mL.
 LEAST_VOLUME = 1.0
+#: What the locator would say of most slices of a region; it decides what may stand there.
+PLACES = MappingProxyType(
+    {
+        Region.LOWER: Part.LOWER,
+        Region.UPPER: Part.UPPER,
+        Region.HIP: Part.HIP,
+        Region.WHOLE: Part.UPPER,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def answer(
     opposed, mask, _, _ = pipeline.prepare(images["opposed"])
     limb = max(split_limbs(mask, opposed.spacing), key=lambda one: int(one.mask.sum()))
     slices = opposed.shape[2]
-    part = Part.LOWER if model.segmentation.region is Region.LOWER else Part.UPPER
+    part = PLACES[model.segmentation.region]
     place = Location((Side.LEFT,), (part,) * slices, 1, (1.0, 0.0, 0.0))
     (run,) = run_region(
         opposed if fed == "opposed" else images[fed],

@@ -187,7 +187,8 @@ def save_candidates(path: Path, candidates: Iterable[RegionResult]) -> Path:
     facts: list[dict[str, Any]] = []
     arrays: dict[str, NDArray[Any]] = {}
     for number, result in enumerate(candidates):
-        facts.append({"side": result.side, "region": result.region, "box": _bounds(result.box)})
+        fact = {"side": result.side, "region": result.region, "box": _bounds(result.box)}
+        facts.append({**fact, "known": sorted(result.known)})
         arrays[f"labels{number}"] = result.labels
         arrays[f"probability{number}"] = result.probability
         arrays[f"own{number}"] = result.own
@@ -205,6 +206,7 @@ def load_candidates(path: Path) -> list[RegionResult]:
             arrays[f"labels{number}"],
             arrays[f"probability{number}"],
             arrays[f"own{number}"],
+            frozenset(fact["known"]),
         )
         for number, fact in enumerate(facts["candidates"])
     ]

@@ -5,7 +5,7 @@ graded difficulty, its rank correlation with the true Dice coefficient is 0.86 t
 shape, fragmentation, what stands around the muscle and the rest of the limb added nothing. What
 the probability lacks is the scale: networks are surer than they are right. The table
 ``data/predicted_dice.tsv`` gives the mean Dice coefficient that was found at each level, made by
-``benchmarks/simulated.py trust``. What no simulated leg shows, it cannot know: docs/accuracy.md.
+``benchmarks/accuracy trust``. What no simulated leg shows, it cannot know: docs/accuracy.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ The rule for pieces of one label
     less than a slice distance apart in plane (12 mm at most). Of the connected pieces the
     largest is kept, and any that has at least 20 % of its voxels **and** shares no slice
     with it: a muscle that leaves the field of view and comes back is truly in two pieces,
-    one above the other. Pieces beside each other are not.
+    one above the other. Pieces beside each other are not, unless the structure has no side
+    (the sacrum): each limb's network finds its half, and there may be a gap between the two.
 
     What is kept is then looked at slice by slice: a piece of less than 30 mm² and less
     than a tenth of the label's largest piece in that slice is removed.
@@ -21,11 +22,13 @@ label; so does what was removed, if the hole that it leaves is at most 500 mm².
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from legseg_bids.anatomy.labels import NOT_APPLICABLE, load_labels
 from legseg_bids.segment.boxes import Box, bounding_box
 
 FAT = 151
@@ -75,7 +78,7 @@ def clean_labels(
             if label == FAT:
                 crop[_inner_fat(inner)[where]] = 0
             else:
-                crop[_stray(inner[where] == label, spacing)] = 0
+                crop[_stray(inner[where] == label, spacing, label in _without_side())] = 0
         _fill(kept, (kept == 0) & (inner > 0), spacing[0] * spacing[1])
         cleaned[box] = kept
     return cleaned
@@ -89,10 +92,17 @@ def _boxes(labels: NDArray[np.uint8]) -> Iterator[tuple[int, Box]]:
             yield index, (x, y, z)
 
 
-def _stray(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Voxels of one label that are not part of it."""
+@cache
+def _without_side() -> frozenset[int]:
+    return frozenset(one.index for one in load_labels() if one.side == NOT_APPLICABLE)
+
+
+def _stray(
+    mask: NDArray[np.bool_], spacing: tuple[float, float, float], halves: bool
+) -> NDArray[np.bool_]:
+    """Voxels of one label that are not part of it; `halves` may lie beside each other."""
     pieces, _ = ndimage.label(_widened(mask, spacing), PLANE_8_AND_UP)
-    kept = mask & _large_pieces(np.where(mask, pieces, 0))[pieces]
+    kept = mask & _large_pieces(np.where(mask, pieces, 0), halves)[pieces]
     return np.asarray((mask & ~kept) | _islands(kept, spacing[0] * spacing[1]))
 
 
@@ -125,7 +135,7 @@ def _widened(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> ND
     return grown.astype(bool)
 
 
-def _large_pieces(pieces: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _large_pieces(pieces: NDArray[np.int32], halves: bool) -> NDArray[np.bool_]:
     """Whether to keep each numbered piece (0, the background, is never kept)."""
     sizes = np.bincount(pieces.ravel(order="K"))
     sizes[0] = 0
@@ -137,7 +147,7 @@ def _large_pieces(pieces: NDArray[np.int32]) -> NDArray[np.bool_]:
         taken = (pieces == largest).any(axis=(0, 1))
         for piece in candidates[np.argsort(-sizes[candidates], kind="stable")]:
             slices = (pieces == piece).any(axis=(0, 1))
-            if not (taken & slices).any():
+            if halves or not (taken & slices).any():
                 keep[piece] = True
                 taken |= slices
     return keep

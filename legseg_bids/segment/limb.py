@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from legseg_bids.anatomy.labels import right_of
+from legseg_bids.anatomy.labels import BACKGROUND, right_of
 from legseg_bids.anatomy.regions import Region, Side
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging.limbs import LimbBox
@@ -74,6 +74,8 @@ class RegionResult:
         Probability of the label (of background, where it is 0); 0 outside the body.
     own : ndarray of bool, shape of the box
         Voxels that belong to this limb.
+    known : frozenset of int
+        Labels that the network looks for.
     """
 
     side: Side
@@ -82,6 +84,7 @@ class RegionResult:
     labels: NDArray[np.uint8]
     probability: NDArray[np.float32]
     own: NDArray[np.bool_]
+    known: frozenset[int] = frozenset()
 
 
 def prepare_limb(
@@ -169,7 +172,15 @@ def restore(
     labels, probability = winner.transpose(2, 1, 0), best.transpose(2, 1, 0)
     labels[~image.body] = 0
     probability[~image.body] = 0
-    return RegionResult(image.side, image.region, image.box, labels, probability, image.own)
+    return RegionResult(
+        image.side,
+        image.region,
+        image.box,
+        labels,
+        probability,
+        image.own,
+        _known(image, spec),
+    )
 
 
 def class_maps(
@@ -289,6 +300,11 @@ def _padding(shape: tuple[int, ...], spec: SegmentationSpec) -> list[tuple[int, 
     if spec.convention.fixed:
         return [(0, max(0, size - n)) for n, size in zip(shape, spec.patch, strict=True)]
     return [(0, -n % step) for n, step in zip(shape, spec.step, strict=True)]
+
+
+def _known(image: LimbImage, spec: SegmentationSpec) -> frozenset[int]:
+    """Labels that a network can give, on the limb's side."""
+    return frozenset(_final(label, image, spec) for label in spec.labels if label != BACKGROUND)
 
 
 def _final(label: int, image: LimbImage, spec: SegmentationSpec) -> int:

@@ -34,6 +34,24 @@ PART_DOUBT = 0.6
 SHORTEST_REGION_MM = 15.0
 """A region seen in less than this, all of which another region covers, is left out."""
 
+SHORTEST_HIP_MM = 20.0
+"""Hip slices at the end of a thigh that span less than this do not call the hip's network: they
+may be a misjudgement of the classifier, and the thigh's network looks at them."""
+
+BELOW_HIP_MM = 60.0
+"""So far below the lowest hip slice the hip's network looks, too: structures that lie in the hip
+alone reach no farther (:mod:`legseg_bids.anatomy.whereabouts`), and the short muscles of the hip
+end there. The network learns from slices up to 80 mm below; the rest is left for a classifier that
+sees the hip a slice or two too low."""
+
+THIGH_ABOVE_MM = 60.0
+"""So far above the lowest hip slice the thigh's network looks where the hip has one of its own.
+Its training ends at the top of the femoral head, 70 to 80 mm above; higher up in the pelvis it
+finds muscles of the thigh, and is sure of them."""
+
+SLICE_SLACK = 0.01
+"""Slices; distances in headers are rounded."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -135,19 +153,24 @@ def decide(
 
 
 def regions_in_view(
-    parts: Sequence[Part], slice_distance: float
+    parts: Sequence[Part], slice_distance: float, with_hip: bool = False
 ) -> tuple[tuple[Region, slice], ...]:
     """The regions to segment, each with its slices.
 
-    Knee slices belong to both regions. A region that barely reaches into the stack, and
-    there shows nothing but slices of the other one, is left out.
+    Knee slices belong to thigh and lower leg. Of these two, one that barely reaches into the
+    stack, and there shows nothing but slices of the other, is left out. Without a region of its
+    own, the hip is the thigh's. With one, it has its own slices and those up to
+    :data:`BELOW_HIP_MM` below, and shares the lowest with the thigh, which ends
+    :data:`THIGH_ABOVE_MM` above the first of them.
 
     Parameters
     ----------
     parts : sequence of Part
-        One per slice.
+        One per slice, rising or falling.
     slice_distance : float
         mm.
+    with_hip : bool
+        Whether the hip has a network of its own.
 
     Examples
     --------
@@ -155,15 +178,54 @@ def regions_in_view(
     [('lower', slice(0, 3, None)), ('upper', slice(0, 8, None))]
     >>> [(str(r), z) for r, z in regions_in_view([Part.KNEE] + [Part.UPPER] * 5, 6.0)]
     [('upper', slice(0, 6, None))]
+    >>> pelvis = [Part.UPPER] * 20 + [Part.HIP] * 20
+    >>> [(str(r), z) for r, z in regions_in_view(pelvis, 6.0, with_hip=True)]
+    [('upper', slice(0, 31, None)), ('hip', slice(10, 40, None))]
     """
     halves = (Region.LOWER, Region.UPPER)
     found = [(region, z) for region in halves if (z := _range_of(parts, region)) is not None]
-    return tuple(
+    kept = tuple(
         (region, z)
         for region, z in found
         if (z.stop - z.start) * slice_distance >= SHORTEST_REGION_MM
         or not any(_covers(other, z) for name, other in found if name is not region)
     )
+    hip = _hip_range(parts, slice_distance) if with_hip else None
+    if hip is None:
+        return kept
+    thigh = _thigh_beside_hip(parts, slice_distance)
+    shortened = ((region, thigh if region is Region.UPPER else z) for region, z in kept)
+    return (*((region, z) for region, z in shortened if z is not None), (Region.HIP, hip))
+
+
+def _hip_range(parts: Sequence[Part], slice_distance: float) -> slice | None:
+    """Slices for the hip's network; None if there is too little hip to be sure of it."""
+    shown = _range_of(parts, Region.HIP)
+    if shown is None:
+        return None
+    count, slices = shown.stop - shown.start, len(parts)
+    if count < slices and count + SLICE_SLACK < SHORTEST_HIP_MM / slice_distance:
+        return None
+    # The hip is at one end of the stack, whichever way that runs: there is nothing above it.
+    below = int(BELOW_HIP_MM / slice_distance + SLICE_SLACK)
+    return slice(max(0, shown.start - below), min(slices, shown.stop + below))
+
+
+def _thigh_beside_hip(parts: Sequence[Part], slice_distance: float) -> slice | None:
+    """Slices for the thigh's network where there is one for the hip; None if it is not wanted.
+
+    Where nothing but hip is in view, nobody knows how far above the lowest hip slice it begins:
+    a stack that is longer than what the thigh's network may see is left to the hip's.
+    """
+    thigh, hip = (_range_of(parts, region) for region in (Region.UPPER, Region.HIP))
+    if thigh is None or hip is None:
+        return thigh
+    count = int(THIGH_ABOVE_MM / slice_distance + SLICE_SLACK) + 1
+    if hip.stop - hip.start == len(parts):
+        return thigh if len(parts) <= count else None
+    if hip.start == 0:  # the parts fall
+        return slice(max(thigh.start, hip.stop - count), thigh.stop)
+    return slice(thigh.start, min(thigh.stop, hip.start + count))
 
 
 def _range_of(parts: Sequence[Part], region: Region) -> slice | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legseg_bids.anatomy.labels import NOT_APPLICABLE, load_labels
+from legseg_bids.anatomy.regions import Region
 from legseg_bids.segment.limb import RegionResult
 
 
@@ -32,7 +33,10 @@ def merge(candidates: Iterable[RegionResult], shape: tuple[int, int, int]) -> La
     """Settle the overlaps of regions and of sides.
 
     Within a limb any structure beats background, for a network calls background what is
-    not of its region; of two structures the more probable one wins. In the strip where two
+    not of its region; of two structures the more probable one wins. Slices that the thigh's and the
+    hip's network both saw are the thigh's to tell as far as its structures go: it has seen far more
+    people, and muscles that two networks look for would grow to all that either of them finds. The
+    hip's adds what the thigh's does not know. In the strip where two
     limbs overlap, the limb that owns a voxel decides, unless the other limb's network finds
     a structure of its side there that is more probable than the owner's answer, background
     included. What has no side (subcutaneous fat) is the owner's to tell. Voxels that no limb
@@ -54,17 +58,38 @@ def merge(candidates: Iterable[RegionResult], shape: tuple[int, int, int]) -> La
     ValueError
         If a box does not lie within the grid.
     """
-    ordered = sorted(candidates, key=lambda result: (result.region, result.side))
+    ordered = sorted(candidates, key=lambda one: (one.region, one.side))
+    thighs = {one.side: one for one in ordered if one.region is Region.UPPER}
     labels = np.zeros(shape, np.uint8)
     probability = np.zeros(shape, np.float32)
     owned = np.zeros(shape, bool)
     for result in ordered:
         _check(result, shape)
+    settled = [
+        _left_to(thighs[one.side], one)
+        if one.region is Region.HIP and one.side in thighs
+        else one
+        for one in ordered
+    ]
+    for result in settled:
         _claim_own(result, labels[result.box], probability[result.box])
         owned[result.box] |= result.own
-    for result in ordered:
+    for result in settled:
         _claim_foreign(result, labels[result.box], probability[result.box], owned[result.box])
     return Labels(labels, probability)
+
+
+def _left_to(thigh: RegionResult, hip: RegionResult) -> RegionResult:
+    """The hip's answers without the thigh's structures in the slices that the thigh's saw."""
+    start = max(thigh.box[2].start, hip.box[2].start) - hip.box[2].start
+    stop = min(thigh.box[2].stop, hip.box[2].stop) - hip.box[2].start
+    if stop <= start or not thigh.known:
+        return hip
+    labels, probability = hip.labels.copy(), hip.probability.copy()
+    theirs = np.isin(labels[..., start:stop], list(thigh.known))
+    labels[..., start:stop][theirs] = 0
+    probability[..., start:stop][theirs] = 0
+    return replace(hip, labels=labels, probability=probability)
 
 
 def _claim_own(

@@ -195,7 +195,8 @@ def find_models_dir(explicit: Path | None = None) -> Path:
             return choice
     raise ModelError(
         f"no folder of models at {' or '.join(map(str, choices))}; expected the bundles "
-        f"locator, thigh and lower_leg; give it with --models or $LEGSEG_MODELS"
+        f"locator, thigh and lower_leg (and hip, if there is one); give it with --models or "
+        f"$LEGSEG_MODELS"
     )
 
 
@@ -207,7 +208,7 @@ def load_model(directory: Path, name: str, verify: bool = True) -> Model:
     directory : Path
         Folder of the bundles.
     name : str
-        ``locator``, ``thigh``, ``lower_leg`` or ``leg``.
+        ``locator``, ``thigh``, ``lower_leg``, ``hip`` or ``leg``.
     verify : bool
         Whether to compute the check sums now. Whoever reads weights through
         :meth:`Model.weights` verifies them in any case.

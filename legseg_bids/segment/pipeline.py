@@ -29,8 +29,10 @@ from legseg_bids.settings import Settings
 
 LOCATOR = "locator"
 NETWORKS: Mapping[Region, str] = MappingProxyType(
-    {Region.UPPER: "thigh", Region.LOWER: "lower_leg"}
+    {Region.UPPER: "thigh", Region.LOWER: "lower_leg", Region.HIP: "hip"}
 )
+OPTIONAL = frozenset({Region.HIP})
+"""Regions that may go without a bundle: then, the thigh's network looks at all hip slices."""
 WHOLE_LEG = "leg"
 """Name of a bundle that stands for those of all regions, where there is one."""
 EngineMaker = Callable[[Model], Engine]
@@ -215,14 +217,25 @@ def networks_in_view(
     """The networks that a station needs: region, name of the bundle, slices."""
     if (directory / WHOLE_LEG).is_dir():
         return ((Region.WHOLE, WHOLE_LEG, slice(0, len(location.parts))),)
-    found = regions_in_view(location.parts, slice_distance)
+    with_hip = Region.HIP in _regions_in(directory)
+    found = regions_in_view(location.parts, slice_distance, with_hip)
     return tuple((region, NETWORKS[region], z_range) for region, z_range in found)
 
 
 def bundles_in(directory: Path) -> tuple[str, ...]:
     """Names of the bundles that a run with this folder uses."""
-    whole = (directory / WHOLE_LEG).is_dir()
-    return LOCATOR, *((WHOLE_LEG,) if whole else NETWORKS.values())
+    if (directory / WHOLE_LEG).is_dir():
+        return LOCATOR, WHOLE_LEG
+    return LOCATOR, *(NETWORKS[region] for region in _regions_in(directory))
+
+
+def _regions_in(directory: Path) -> tuple[Region, ...]:
+    """Regions that have a network of their own; of those that must, without a look."""
+    return tuple(
+        region
+        for region, name in NETWORKS.items()
+        if region not in OPTIONAL or (directory / name).is_dir()
+    )
 
 
 def segment_regions(
@@ -247,7 +260,7 @@ def segment_regions(
     limbs : sequence of LimbBox
     location : Location
     models : Mapping of Region to Model
-        At least those of the regions in view.
+        At least those of the regions in view; the hip is one if it is here.
     make : callable
         Makes a model ready to run.
     memory_bytes : int or None
@@ -260,7 +273,7 @@ def segment_regions(
     RegionResult
     """
     clock = clock or Clock()
-    parts = regions_in_view(location.parts, canonical.spacing[2])
+    parts = regions_in_view(location.parts, canonical.spacing[2], Region.HIP in models)
     if Region.WHOLE in models:
         parts = ((Region.WHOLE, slice(0, canonical.shape[2])),)
     for region, z_range in parts:

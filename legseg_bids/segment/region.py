@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from legseg_bids.anatomy.regions import Side
+from legseg_bids.anatomy.regions import Region, Side
 from legseg_bids.anatomy.whereabouts import possible_slices
 from legseg_bids.imaging.intensity import NoSignalError
 from legseg_bids.imaging.limbs import LimbBox
@@ -25,6 +25,9 @@ from legseg_bids.segment.models import SegmentationSpec
 
 BYTES_PER_SOURCE_VOXEL = 16
 """Image (4), masks (3), labels (2) and probability (4) on the source grid, and some spare."""
+
+BYTES_PER_RESULT_VOXEL = 5
+"""Label (1) and probability (4) that the thigh's network found in the slices of the hip's."""
 
 
 @dataclass
@@ -116,6 +119,7 @@ def run_region(
     )
     held = BASELINE + BYTES_PER_SOURCE_VOXEL * canonical.data.size
     held += 0 if in_phase is None else in_phase.data.nbytes
+    held += BYTES_PER_RESULT_VOXEL * canonical.data.size if spec.region is Region.HIP else 0
     present = [
         (limb, side)
         for limb, side in zip(limbs, location.sides, strict=True)
@@ -168,6 +172,7 @@ def _by_limb(run: LimbRun, limbs: Sequence[tuple[LimbBox, Side]]) -> Iterator[Li
             whole.labels[part],
             whole.probability[part],
             limb.mask[x, y, z],
+            whole.known,
         )
         yield replace(run, result=result)
 

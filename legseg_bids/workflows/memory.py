@@ -13,6 +13,10 @@ grid        voxels  prepare classify locate segment merge measure write draw
 320x320x40  4096000    216      236     75     884   181     235   159   138
 512x384x48  9437184    394      347     75    1200   326     446   266   214
 =========== ======= ======= ======== ====== ======= ===== ======= ===== =====
+
+No network of the hip was at hand. Where there is one, two look at the slices around the lowest of
+the hip, so merge and write may read twice the labels and probabilities: 6 bytes for each voxel
+were added to their lines (merge was seen to need 3, for limbs that fill half of the image).
 """
 
 from __future__ import annotations

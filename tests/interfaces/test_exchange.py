@@ -30,12 +30,17 @@ def test_candidates_survive(tmp_path: Path) -> None:
             rng.integers(0, 99, shape).astype(np.uint8),
             rng.random(shape).astype(np.float32),
             rng.random(shape) > 0.5,
+            known,
         )
-        for side, region in ((Side.LEFT, Region.LOWER), (Side.RIGHT, Region.UPPER))
+        for side, region, known in (
+            (Side.LEFT, Region.LOWER, frozenset[int]()),
+            (Side.RIGHT, Region.HIP, frozenset({121, 72})),
+        )
     ]
     found = exchange.load_candidates(exchange.save_candidates(tmp_path / "c.npz", made))
     for got, wanted in zip(found, made, strict=True):
         assert (got.side, got.region, got.box) == (wanted.side, wanted.region, wanted.box)
+        assert got.known == wanted.known
         np.testing.assert_array_equal(got.labels, wanted.labels)
         np.testing.assert_array_equal(got.probability, wanted.probability)
         np.testing.assert_array_equal(got.own, wanted.own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from legseg_bids.segment.models import ONNX, TORCH
 
 STRIDES = ((1, 2, 2), (2, 2, 2))
 KERNELS = ((1, 3, 3), (3, 3, 3), (3, 3, 3))
-CHANNELS = {"thigh": [0, 31, 61, -1, 151, 0], "lower_leg": [0, 1, 5, 21, 151]}
-REGIONS = {"thigh": "upper", "lower_leg": "lower"}
+CHANNELS = {
+    "thigh": [0, 31, 61, -1, 151, 0],
+    "lower_leg": [0, 1, 5, 21, 151],
+    "hip": [0, 61, 73, 101, 121, -1, 151],
+}
+REGIONS = {"thigh": "upper", "lower_leg": "lower", "hip": "hip"}
 
 
 def spec_of(name: str, **changes: Any) -> dict[str, Any]:
@@ -126,9 +131,20 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     directory = tmp_path_factory.mktemp("models")
-    for name in REGIONS:
+    for name in ("thigh", "lower_leg"):
         write_bundle(directory, name, spec_of(name), torch.zeros(1, 1, 4, 16, 16))
     write_bundle(directory, "locator", locator_spec(), torch.zeros(2, 1, 128, 128))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def hip_models_dir(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundles, and a tiny random one for the hip."""
+    import torch
+
+    directory = tmp_path_factory.mktemp("with_hip") / "models"
+    shutil.copytree(models_dir, directory)
+    write_bundle(directory, "hip", spec_of("hip"), torch.zeros(1, 1, 4, 16, 16))
     return directory
 
 
@@ -158,3 +174,9 @@ def make_legs(
 def one_leg() -> Volume:
     """A single simulated thigh."""
     return make_legs((70, 70, 8), centres=(0.5,))
+
+
+@pytest.fixture
+def tall_legs() -> Volume:
+    """Two simulated legs of 156 mm in slices of 6 mm."""
+    return make_legs((90, 52, 26), (4.0, 4.0, 6.0))

@@ -63,6 +63,20 @@ def test_small_second_piece_goes() -> None:
     assert not clean_labels(labels, SPACING)[45:50].any()
 
 
+@pytest.mark.parametrize(("label", "stays"), [(121, True), (101, False)])
+def test_halves_of_the_sacrum_may_lie_beside_each_other(label: int, stays: bool) -> None:
+    """Each limb's network found its own; what has a side is in one piece."""
+    labels = empty()
+    labels[10:24, 20:30] = label
+    labels[32:44, 20:30] = label  # 12 mm apart
+    labels[55:57, 20:22] = label  # a speck is a speck
+    cleaned = clean_labels(labels, SPACING)
+    assert (cleaned[10:24, 20:30] == label).all()
+    assert (cleaned[32:44, 20:30] == label).all() == stays
+    assert cleaned[32:44].any() == stays
+    assert not cleaned[55:].any()
+
+
 def test_speck_beside_the_muscle_goes() -> None:
     """Near enough to count as connected to its neighbours, but tiny in its slice."""
     labels = empty()

@@ -263,3 +263,19 @@ def test_a_bundle_for_the_whole_leg_takes_the_place_of_both(tmp_path: Path) -> N
     (tmp_path / "leg").mkdir()
     assert networks_in_view(tmp_path, location, 10.0) == ((Region.WHOLE, "leg", slice(0, 10)),)
     assert bundles_in(tmp_path) == ("locator", "leg")
+    (tmp_path / "hip").mkdir()
+    assert bundles_in(tmp_path) == ("locator", "leg")
+
+
+def test_a_folder_may_have_a_network_for_the_hip(tmp_path: Path) -> None:
+    from legseg_bids.segment.pipeline import bundles_in, networks_in_view
+
+    location = Location((Side.LEFT,), (Part.UPPER,) * 9 + (Part.HIP,) * 3, 1, (1.0, 0.0, 0.0))
+    thigh = (Region.UPPER, "thigh", slice(0, 12))
+    assert networks_in_view(tmp_path, location, 10.0) == (thigh,)
+    (tmp_path / "hip").mkdir()
+    hip = (Region.HIP, "hip", slice(3, 12))
+    assert networks_in_view(tmp_path, location, 10.0) == (thigh, hip)
+    pelvis = Location((Side.LEFT,), (Part.HIP,) * 12, 1, (1.0, 0.0, 0.0))
+    assert networks_in_view(tmp_path, pelvis, 10.0) == ((Region.HIP, "hip", slice(0, 12)),)
+    assert bundles_in(tmp_path) == ("locator", "thigh", "lower_leg", "hip")

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from legseg_bids.anatomy.regions import Part, Region, Side
 from legseg_bids.errors import ImageError
 from legseg_bids.imaging.limbs import LimbBox
 from legseg_bids.imaging.volume import Volume
 from legseg_bids.segment.classify import BATCH
-from legseg_bids.segment.locate import Location, locate, regions_in_view
+from legseg_bids.segment.locate import (
+    BELOW_HIP_MM,
+    SHORTEST_HIP_MM,
+    THIGH_ABOVE_MM,
+    Location,
+    locate,
+    regions_in_view,
+)
 from legseg_bids.segment.models import LocatorSpec
 
 SPEC = LocatorSpec(size=16, pixel_mm=4.0)
@@ -127,15 +136,16 @@ def test_empty_mask() -> None:
         run("UU", empty=(0, 1))
 
 
-def regions(parts: str, distance: float) -> dict[str, tuple[int, int]]:
+def regions(parts: str, distance: float, with_hip: bool = True) -> dict[str, tuple[int, int]]:
     sequence = [Part("FLKUH".index(p)) for p in parts]
-    return {str(r): (z.start, z.stop) for r, z in regions_in_view(sequence, distance)}
+    found = regions_in_view(sequence, distance, with_hip)
+    return {str(r): (z.start, z.stop) for r, z in found}
 
 
 @pytest.mark.parametrize(
     ("parts", "distance", "expected"),
     [
-        ("FLLLKKUUH", 6.0, {"lower": (0, 6), "upper": (4, 9)}),
+        ("FLLLKKUUH", 6.0, {"lower": (0, 6), "upper": (4, 9)}),  # too little hip
         ("HUUKKLLLF", 6.0, {"lower": (3, 9), "upper": (0, 5)}),
         ("UUUH", 6.0, {"upper": (0, 4)}),
         ("FLL", 6.0, {"lower": (0, 3)}),
@@ -145,6 +155,22 @@ def regions(parts: str, distance: float) -> dict[str, tuple[int, int]]:
         ("K", 6.0, {"lower": (0, 1), "upper": (0, 1)}),
         ("LU", 40.0, {"lower": (0, 1), "upper": (1, 2)}),
         ("LU", 6.0, {"lower": (0, 1), "upper": (1, 2)}),  # nothing else covers them
+        ("U" * 12 + "HHH", 6.0, {"upper": (0, 15)}),  # 18 mm of hip
+        ("U" * 12 + "HHHH", 6.0, {"upper": (0, 16), "hip": (2, 16)}),  # 24 mm, and 60 below
+        ("HHHH" + "U" * 12, 6.0, {"upper": (0, 16), "hip": (0, 14)}),  # head first
+        ("UUHH", 10.0, {"upper": (0, 4), "hip": (0, 4)}),  # the stack ends first
+        ("UUHH", 9.9999, {"upper": (0, 4), "hip": (0, 4)}),  # headers are rounded
+        ("KUUUUUUH", 24.0, {"lower": (0, 1), "upper": (0, 8), "hip": (5, 8)}),  # one thick slice
+        ("UUUH", 70.0, {"upper": (0, 4), "hip": (3, 4)}),
+        ("HHHH", 6.0, {"upper": (0, 4), "hip": (0, 4)}),
+        ("UUU" + "H" * 12, 6.0, {"upper": (0, 14), "hip": (0, 15)}),  # the thigh's ends there
+        ("H" * 12 + "UUU", 6.0, {"upper": (1, 15), "hip": (0, 15)}),
+        ("KKK" + "U" * 20 + "H" * 20, 6.0, {"lower": (0, 3), "upper": (0, 34), "hip": (13, 43)}),
+        ("UHHH", 70.0, {"upper": (0, 2), "hip": (1, 4)}),
+        ("H" * 11, 6.0, {"upper": (0, 11), "hip": (0, 11)}),
+        ("H" * 12, 6.0, {"hip": (0, 12)}),  # from where on, nobody knows
+        ("H", 4.0, {"upper": (0, 1), "hip": (0, 1)}),  # all that there is
+        ("FLLKK" + "U" * 9 + "HH", 30.0, {"lower": (0, 5), "upper": (3, 16), "hip": (12, 16)}),
     ],
 )
 def test_regions_in_view(
@@ -154,9 +180,63 @@ def test_regions_in_view(
 
 
 def test_every_slice_is_covered() -> None:
-    assert set(Region) - {Region.WHOLE} == {Region.LOWER, Region.UPPER}
+    assert set(Region) - {Region.WHOLE} == {Region.LOWER, Region.UPPER, Region.HIP}
     for parts in ("FLKUH", "K", "HUK"):
         covered = set()
         for start, stop in regions(parts, 3.0).values():
             covered |= set(range(start, stop))
         assert covered == set(range(len(parts)))
+
+
+@given(
+    lengths=st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any),
+    distance=st.floats(0.5, 80.0),
+)
+def test_slices_of_the_hip(lengths: list[int], distance: float) -> None:
+    """All of the part, what is near below it, and nothing of it where there is next to none."""
+    parts = "".join(letter * n for letter, n in zip("FLKUH", lengths, strict=True))
+    found = regions(parts, distance)
+    hip, below = lengths[-1], len(parts) - lengths[-1]
+    assert ("hip" in found) == (
+        hip > 0 and (hip * distance > SHORTEST_HIP_MM - 0.01 * distance or not below)
+    )
+    if "hip" in found:
+        start, stop = found["hip"]
+        assert stop == len(parts)
+        reach = (below - start) * distance
+        assert reach <= BELOW_HIP_MM + 0.01 * distance
+        assert start == 0 or reach + distance > BELOW_HIP_MM
+    alone = regions(parts, distance, with_hip=False)
+    if "hip" not in found:
+        assert found == alone
+    # the lower leg is as it was, and the thigh but for the pelvis
+    assert found.get("lower") == alone.get("lower")
+    if below and "upper" in alone:
+        start, stop = found["upper"]
+        assert (start, stop) == alone["upper"] or "hip" in found
+        assert start == alone["upper"][0]
+        assert stop > below or not hip
+        assert (
+            stop - 1 - below
+        ) * distance <= THIGH_ABOVE_MM + 0.01 * distance or "hip" not in found
+    covered = {z for first, last in found.values() for z in range(first, last)}
+    assert covered == set(range(len(parts)))
+
+
+@given(
+    lengths=st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any),
+    distance=st.floats(0.5, 80.0),
+)
+def test_a_turned_stack_is_the_same_turned(lengths: list[int], distance: float) -> None:
+    parts = "".join(letter * n for letter, n in zip("FLKUH", lengths, strict=True))
+    for with_hip in (False, True):
+        turned = {
+            region: (len(parts) - stop, len(parts) - start)
+            for region, (start, stop) in regions(parts, distance, with_hip).items()
+        }
+        assert regions(parts[::-1], distance, with_hip) == turned
+
+
+def test_a_hip_without_a_network_is_the_thighs() -> None:
+    assert regions("UUU" + "H" * 30, 6.0, with_hip=False) == {"upper": (0, 33)}
+    assert regions("H" * 30, 6.0, with_hip=False) == {"upper": (0, 30)}

@@ -21,7 +21,12 @@ from legseg_bids.train.losses.truth import IGNORE
 OTHER = 250
 #: Regions of the label scheme that belong to the part of the leg that a network knows.
 REGIONS = MappingProxyType(
-    {"upper": ("upper", "hip"), "lower": ("lower",), "whole": ("lower", "upper", "hip")}
+    {
+        "upper": ("upper", "hip"),
+        "lower": ("lower",),
+        "hip": ("upper", "hip"),
+        "whole": ("lower", "upper", "hip"),
+    }
 )
 #: What a name may stand for beside a structure.
 WORDS = MappingProxyType({"background": BACKGROUND, "other": OTHER, "ignore": IGNORE})
