@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
         prog="legseg-export",
         description="Write a training run as a MONAI Bundle (ONNX, weights, metadata, card).",
     )
-    out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
+    out.add_argument("recipe", help="locator, thigh, lower_leg, hip, or a TOML file")
     out.add_argument("--run", type=Path, required=True, help="folder with checkpoint.pt")
     out.add_argument("--models", type=Path, required=True, help="folder of the bundles")
     out.add_argument("--note", default="", help="what else the model card says of the training")

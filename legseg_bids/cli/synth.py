@@ -1,4 +1,4 @@
-"""``legseg-synth``: simulate people's legs as a BIDS dataset."""
+"""``legseg-synth``: simulate people's legs as a BIDS dataset, or show what is simulated."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def parser() -> argparse.ArgumentParser:
         prog="legseg-synth",
         description="Simulate thigh and calf stations from label maps of real anatomy, "
         "written as a BIDS dataset with the true labels under derivatives/truth.",
+        epilog="'legseg-synth factors' draws what the simulation varies instead; "
+        "see 'legseg-synth factors --help'.",
     )
     out.add_argument("output", type=Path, help="folder of the dataset")
     out.add_argument("--atlas", type=Path, required=True, help="folder with the label maps")
@@ -35,7 +37,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``legseg-synth``."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["factors"]:
+        from legseg_bids.cli import synth_factors
+
+        return synth_factors.main(words[1:])
+    options = parser().parse_args(words)
     from legseg_bids.errors import LegsegError
     from legseg_bids.synth.atlas import load_anatomy
     from legseg_bids.synth.dataset import Plan, write_dataset

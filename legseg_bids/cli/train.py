@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
         "`legseg-train own --help`: on images of your own; `legseg-train tune --help`: with the "
         "best learning rate.",
     )
-    out.add_argument("recipe", help="locator, thigh, lower_leg, or a TOML file")
+    out.add_argument("recipe", help="locator, thigh, lower_leg, hip, or a TOML file")
     out.add_argument("--atlas", type=Path, required=True, help="folder with the label maps")
     out.add_argument("--cache", type=Path, required=True, help="folder for the prepared maps")
     out.add_argument("--run", type=Path, required=True, help="folder for checkpoint and log")
@@ -26,11 +26,17 @@ def parser() -> argparse.ArgumentParser:
         "--from",
         dest="begin",
         type=Path,
-        metavar="CHECKPOINT",
-        help="refine the weights of another run's checkpoint.pt with a schedule of its own",
+        metavar="WEIGHTS",
+        help="refine another run's checkpoint.pt, or a model's folder, with a schedule of its own",
     )
     out.add_argument("--learning-rate", type=float, help="highest one; the recipe's by default")
     out.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    out.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="processes that make batches ahead, on the CPU; 0: each when needed, on the device",
+    )
     out.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
     return out
 
@@ -51,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from legseg_bids.errors import LegsegError
     from legseg_bids.synth.atlas import load_anatomy
+    from legseg_bids.synth.composite import load_composites
     from legseg_bids.synth.register import with_people
     from legseg_bids.train.loop import train
     from legseg_bids.train.recipe import load_recipe
@@ -65,7 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if recipe.people or recipe.blend:
             folder = options.atlas / recipe.people if recipe.people else None
             maps = with_people(maps, folder, options.cache, region=recipe.region)
-        train(recipe, maps, options.run, options.minutes, options.device, begin=options.begin)
+        people = ()
+        if recipe.partial_share:
+            folder = options.atlas / recipe.people
+            people = load_composites(maps, folder, options.cache, recipe.held_out)
+        train(
+            recipe,
+            maps,
+            options.run,
+            options.minutes,
+            options.device,
+            begin=options.begin,
+            composites=people,
+            workers=options.workers,
+        )
     except (LegsegError, ValueError) as error:
         print(f"legseg-train: {error}", file=sys.stderr)
         return 1

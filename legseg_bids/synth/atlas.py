@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+import mmap
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -33,11 +34,21 @@ SHIFTS = {"label": 0, "nearest": 8, "gap": 16, "depth": 24, "compartment": 32, "
 #: Gaps between muscles up to twice this are inside the compartment, mm. The Visible Human woman
 #: has up to 30 mm of fat between neighbouring thigh muscles.
 CLOSING_MM = 16.0
+#: The same where there is hip bone: the cavity of the pelvis is inside, not fat under the skin.
+CLOSING_PELVIS_MM = 45.0
+#: Pixels of hip bone from which on a slice is one of the pelvis, mm².
+PELVIS_MM2 = 300.0
 #: Folder-level version of the packing: a change here rebuilds every cache.
-PACKING = 2
+PACKING = 3
 
 _SCHEMES = {"vhm": "atlas", "vhf": "atlas", "musclemap_pelvis_thigh": "musclemap"}
-_EXTRA = {"atlas": {70: CARTILAGE, 170: CARTILAGE, 71: LIGAMENT, 171: LIGAMENT}, "musclemap": {}}
+#: The sacrum has the number of a left structure in the Visible Human maps.
+_SACRUM = 121
+_EXTRA = {
+    "atlas": {70: CARTILAGE, 170: CARTILAGE, 71: LIGAMENT, 171: LIGAMENT, 165: _SACRUM},
+    "musclemap": {},
+}
+_HIP_BONES = (101, 102)
 _FOOT_BONES = {"atlas": {66: 112, 67: 112, 68: 112, 166: 111, 167: 111, 168: 111}, "musclemap": {}}
 
 
@@ -77,6 +88,9 @@ class Anatomy:
         Whether it is complete below the knee.
     people : People, optional
         Shapes of other people that it can be given.
+    kept : dict
+        What was derived from the map and is kept with it, such as its copy on a device; shared
+        by anatomies that differ in their people only, and not sent to other processes.
     """
 
     name: str
@@ -87,12 +101,27 @@ class Anatomy:
     has_skin: bool
     has_lower_leg: bool
     people: People | None = None
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def of_people(self, held_out: tuple[str, ...], only: bool = False) -> Anatomy:
         """Without the people whose names start with one of these, or with ``only`` them."""
         if self.people is None:
             return self
         return replace(self, people=self.people.without(held_out, only))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: a mapped file by its name, so that they share its memory."""
+        packed = self.packed
+        whole = isinstance(packed, np.memmap) and isinstance(packed.base, mmap.mmap)
+        if whole and str(packed.filename).endswith(".npy"):
+            packed = Path(packed.filename)
+        return vars(self) | {"packed": packed, "kept": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        packed = state["packed"]
+        if isinstance(packed, Path):
+            packed = np.load(packed, mmap_mode="r")
+        vars(self).update(state | {"packed": packed})
 
 
 def code_table(scheme: str) -> np.ndarray:
@@ -142,14 +171,14 @@ def _smooth_bones(codes: np.ndarray, spacing: tuple[float, float, float]) -> np.
     return out
 
 
-def _closed(inside: np.ndarray, pixel: float) -> np.ndarray:
-    """Morphological closing by :data:`CLOSING_MM` with distance transforms, holes filled."""
+def _closed(inside: np.ndarray, pixel: float, radius: float = CLOSING_MM) -> np.ndarray:
+    """Morphological closing by a radius (mm) with distance transforms, holes filled."""
     if not inside.any():
         return inside
-    pad = int(CLOSING_MM / pixel) + 2
+    pad = int(radius / pixel) + 2
     padded = np.pad(inside, pad)
-    grown = ndimage.distance_transform_edt(~padded, sampling=pixel) <= CLOSING_MM
-    closed = ndimage.distance_transform_edt(grown, sampling=pixel) > CLOSING_MM
+    grown = ndimage.distance_transform_edt(~padded, sampling=pixel) <= radius
+    closed = ndimage.distance_transform_edt(grown, sampling=pixel) > radius
     filled = ndimage.binary_fill_holes(closed | padded)
     return filled[pad:-pad, pad:-pad]
 
@@ -193,7 +222,10 @@ def pack_slice(codes: np.ndarray, body: np.ndarray, pixel: float) -> np.ndarray:
     if solid.any():
         unsided = solid & ~side_codes("left")[codes] & ~side_codes("right")[codes]
         limbs = [_closed(side_codes(s)[codes] | unsided, pixel) for s in ("left", "right")]
-        outside = ndimage.distance_transform_edt(~(limbs[0] | limbs[1]), sampling=pixel)
+        within = limbs[0] | limbs[1]
+        if np.isin(codes, _HIP_BONES).sum() * pixel**2 >= PELVIS_MM2:
+            within |= _closed(solid, pixel, CLOSING_PELVIS_MM)
+        outside = ndimage.distance_transform_edt(~within, sampling=pixel)
         compartment = _quantise(outside, COMPARTMENT_STEP)
     fields = {
         "label": codes.astype(np.int64),

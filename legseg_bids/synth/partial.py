@@ -23,6 +23,8 @@ PIXEL = 4.0
 SLICE_DISTANCE = 12.0
 #: A limb with fewer labelled slices than this says too little about a shape.
 FEWEST_SLICES = 6
+#: Empty pixels put around a limb before it is reduced.
+PADDING = 8
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def divide(muscle: NDArray[np.bool_]) -> int:
     return low + third + int(np.median(least))
 
 
-def limbs_of(path: Path, muscles: int) -> list[PartialLimb]:
-    """Read one map of two thighs, ids 1 … ``muscles``.
+def halves_of(path: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+    """The limbs of one map of two thighs, by name: ids (x, y, z), lateral at low x, and spacing.
 
     Raises
     ------
@@ -75,16 +77,23 @@ def limbs_of(path: Path, muscles: int) -> list[PartialLimb]:
     ids = np.asanyarray(image.dataobj).astype(np.uint8)
     spacing = np.array(image.header.get_zooms()[:3], float)
     if not ids.any():
-        msg = f"{path.name} holds no label; expected numbers 1 to {muscles}"
+        msg = f"{path.name} holds no label; expected the numbers of muscles"
         raise ImageError(msg)
     split = divide(ids > 0)
     halves = {"left": ids[:split], "right": ids[split:][::-1]}
     name = path.name.removesuffix(".nii.gz")
-    limbs = [
-        _reduce(f"{name}-{side}", half, spacing, muscles)
-        for side, half in halves.items()
-        if half.any()
-    ]
+    return {f"{name}-{side}": (half, spacing) for side, half in halves.items() if half.any()}
+
+
+def limbs_of(path: Path, muscles: int) -> list[PartialLimb]:
+    """Read one map of two thighs, ids 1 … ``muscles``.
+
+    Raises
+    ------
+    ImageError
+        If the map is empty.
+    """
+    limbs = [_reduce(name, *half, muscles) for name, half in halves_of(path).items()]
     return [limb for limb in limbs if len(limb.height) >= FEWEST_SLICES]
 
 
@@ -95,7 +104,7 @@ def _reduce(
     every = max(1, round(SLICE_DISTANCE / spacing[2]))
     z = np.flatnonzero((ids > 0).any(axis=(0, 1)))[::every]
     x, y = (_extent(np.asarray((ids > 0).any(axis=(1 - a, 2)))) for a in (0, 1))
-    cut = np.pad(ids[x, y][:, :, z], [(8, 8), (8, 8), (0, 0)])
+    cut = np.pad(ids[x, y][:, :, z], [(PADDING, PADDING), (PADDING, PADDING), (0, 0)])
     zoom = spacing[:2] / PIXEL
     shares = np.stack(
         [

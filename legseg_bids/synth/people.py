@@ -11,9 +11,9 @@ and x in mm from the limb's middle at that height, lateral at low x.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,8 +34,8 @@ class Frame:
 
     def normalised(self, place: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Places (..., 3), z y x in mm → what ``grid_sample`` asks for, x y z in -1 … 1."""
-        first, step = torch.tensor(self.first), torch.tensor(self.step)
-        last = torch.tensor([n - 1.0 for n in shape])
+        first, step = place.new_tensor(self.first), place.new_tensor(self.step)
+        last = place.new_tensor([n - 1.0 for n in shape])
         return (2 * (place - first) / step / last - 1).flip(-1)
 
 
@@ -51,19 +51,37 @@ class People:
     agreement : ndarray, shape (people,)
         Mean Dice of the labelled muscles after the registration.
     frame : Frame
+    poses : ndarray of float32, shape (people, 11)
+        How each limb lies in the straightened frame, :class:`.register.Pose` as numbers.
+    kept : dict
+        The fields on the devices where they were asked for; not sent to other processes.
     """
 
     names: tuple[str, ...]
     fields: NDArray[np.float16]
     agreement: NDArray[np.float32]
     frame: Frame
+    poses: NDArray[np.float32]
+    kept: dict[str, tuple[object, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    def on(self, device: str | torch.device) -> Tensor:
+        """The fields (people, 3, z, y, x) on a device, float16, put there once."""
+        source, found = self.kept.get(str(device), (None, None))
+        if found is None or source is not self.fields:
+            found = torch.from_numpy(self.fields).to(device)
+            self.kept[str(device)] = self.fields, found
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which puts them where it needs them."""
+        return vars(self) | {"kept": {}}
 
     def without(self, held_out: tuple[str, ...], only: bool = False) -> People:
         """Leave out (or with ``only``: keep) the people whose names start with one of these."""
         out = np.array([n.startswith(held_out) if held_out else False for n in self.names], bool)
         keep = np.flatnonzero(out if only else ~out)
         names = tuple(self.names[k] for k in keep)
-        return People(names, self.fields[keep], self.agreement[keep], self.frame)
+        return People(names, self.fields[keep], self.agreement[keep], self.frame, self.poses[keep])
 
 
 def displaced(field: Tensor, place: Tensor, frame: Frame) -> Tensor:
@@ -82,7 +100,8 @@ def draw_person(people: People, draw: Draw, r: Ranges) -> Tensor | None:
     share = draw.uniform(*r.person_share)
     first, second = (draw.integer(0, len(people.names)) for _ in range(2))
     blend = draw.uniform(0.0, 1.0) if draw.chance(r.person_blend_probability) else 0.0
-    fields = [torch.from_numpy(people.fields[k].astype(np.float32)) for k in (first, second)]
+    known = people.on(draw.device)
+    fields = [known[k].float() for k in (first, second)]
     return share * ((1 - blend) * fields[0] + blend * fields[1])
 
 
@@ -96,6 +115,7 @@ def save_people(people: People, path: Path) -> None:
         agreement=people.agreement,
         first=people.frame.first,
         step=people.frame.step,
+        poses=people.poses,
     )
     partial.replace(path)
 
@@ -109,4 +129,5 @@ def load_people(path: Path) -> People:
             content["fields"],
             content["agreement"],
             Frame(first, step),  # type: ignore[arg-type]
+            content["poses"],
         )

@@ -74,7 +74,13 @@ def station_height(anatomy: Anatomy, region: str) -> float:
 
 
 def simulate_scan(
-    anatomy: Anatomy, region: str, grid: Grid, seed: int, r: Ranges, noise: float = 0.015
+    anatomy: Anatomy,
+    region: str,
+    grid: Grid,
+    seed: int,
+    r: Ranges,
+    noise: float = 0.015,
+    device: str | torch.device = "cpu",
 ) -> Scan:
     """Simulate one station of both legs.
 
@@ -90,8 +96,10 @@ def simulate_scan(
     r : Ranges
     noise : float
         Standard deviation of the Rician noise, relative to healthy muscle.
+    device : str or torch.device
+        Where the scan is computed; the same seed gives another person there than on a CPU.
     """
-    draw = Draw(seed)
+    draw = Draw(seed, device)
     legs = draw_legs(anatomy, station_height(anatomy, region), draw, r)
     legs = replace(legs, side="both", start=0.0, offset=0.0, shift=max(legs.shift, LEAST_SHIFT))
     body = draw_body(draw, r, anatomy.has_skin)
@@ -102,7 +110,8 @@ def simulate_scan(
     water, fat = (_coarse(v) for v in water_and_fat(label, fields, depth, draw, r))
     shade = torch.exp(draw.uniform(*r.shading) * draw.field(grid.shape, (2, 3, 3)))
     images = [_magnitude(v * shade, noise, draw) for v in (water, fat, (water - fat).abs())]
-    volumes = [_volume(i.mul(MUSCLE_GREY).round().numpy().astype(np.int16), grid) for i in images]
+    grey = [i.mul(MUSCLE_GREY).round().cpu().numpy().astype(np.int16) for i in images]
+    volumes = [_volume(g, grid) for g in grey]
     return Scan(*volumes, labels=_volume(_truth(legs, body, grid), grid))
 
 
@@ -112,7 +121,7 @@ def _truth(legs: Legs, body: Body, grid: Grid) -> NDArray[np.uint8]:
     label, depth = dress(fields, body)
     label = torch.where(label >= CARTILAGE, 0, label)
     bare = (label == 0) & (depth > 0) & (fields.compartment > 0)
-    return label.masked_fill(bare, SUBCUTANEOUS).numpy().astype(np.uint8)
+    return label.masked_fill(bare, SUBCUTANEOUS).cpu().numpy().astype(np.uint8)
 
 
 def _coarse(values: Tensor) -> Tensor:

@@ -11,16 +11,21 @@ from torch import Tensor
 from legseg_bids.anatomy.labels import load_labels
 from legseg_bids.synth.atlas import CARTILAGE, LIGAMENT
 from legseg_bids.synth.draws import Draw
+from legseg_bids.synth.faults import coarse, draw_image_faults, draw_tissue_faults
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.shape import Fields
 
 
-def tissue_table(tissue: str) -> Tensor:
+def tissue_table(tissue: str, device: str | torch.device = "cpu") -> Tensor:
     """Which of the 256 codes are ``muscle`` or ``bone``, bool (256,)."""
-    table = torch.zeros(256, dtype=torch.bool)
-    for label in load_labels():
-        table[label.index] = label.tissue == tissue
-    return table
+    codes = {label.index for label in load_labels() if label.tissue == tissue}
+    return torch.tensor([code in codes for code in range(256)], device=device)
+
+
+#: What is nearer than this to a muscle is no organ, mm.
+ORGANS_FROM_MM = 12.0
+#: Across an image, for the outline of a body that is rounder than its muscles.
+KNOTS = 12
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,11 @@ class Body:
 def draw_body(draw: Draw, r: Ranges, has_skin: bool) -> Body:
     """Draw a person's build."""
     growth = draw.uniform(*r.growth) * (0.6 + 0.4 * draw.rand(256))
-    atrophy = torch.zeros(256)
+    atrophy = torch.zeros_like(growth)
     if draw.chance(r.atrophy_probability):
         chosen = draw.rand(256) < draw.uniform(*r.atrophy_share)
         atrophy = draw.uniform(*r.atrophy) * draw.rand(256).sqrt() * chosen
+        growth = torch.where(chosen, 0.0, growth)  # what wastes does not fill its compartment
     return Body(
         growth=growth,
         atrophy=atrophy,
@@ -67,7 +73,7 @@ def dress(fields: Fields, body: Body) -> tuple[Tensor, Tensor]:
     depth_under_skin : Tensor, shape (z, y, x)
         Distance under the skin's surface, mm; negative outside the body.
     """
-    muscle = tissue_table("muscle")
+    muscle = tissue_table("muscle", fields.label.device)
     near = (fields.gap < body.growth[fields.nearest]) & (fields.compartment < 1.0)
     label = torch.where((fields.label == 0) & near, fields.nearest, fields.label)
     wasted = muscle[fields.label] & (fields.depth < body.atrophy[fields.label])
@@ -86,10 +92,25 @@ def dress(fields: Fields, body: Body) -> tuple[Tensor, Tensor]:
 
 
 def _rounded(compartment: Tensor) -> Tensor:
-    """Distance from the compartment without the relief of single muscles."""
+    """Distance from the compartment without the relief of single muscles.
+
+    Means over a coarse grid, interpolated, and beyond the outermost means extrapolated: distance
+    goes on growing towards the edge of the image.
+    """
     shape = compartment.shape[1:]
-    knots = torch.nn.functional.interpolate(compartment[:, None], (12, 12), mode="area")
-    return torch.nn.functional.interpolate(knots, shape, mode="bilinear")[:, 0]
+    knots = torch.nn.functional.interpolate(compartment[:, None], (KNOTS, KNOTS), mode="area")
+    for axis in (2, 3):
+        first, second = knots.narrow(axis, 0, 1), knots.narrow(axis, 1, 1)
+        last, before = knots.narrow(axis, KNOTS - 1, 1), knots.narrow(axis, KNOTS - 2, 1)
+        knots = torch.cat([2 * first - second, knots, 2 * last - before], dim=axis)
+    at = [
+        (torch.arange(n, device=knots.device) + 0.5) * (KNOTS / n / (KNOTS + 1) * 2)
+        + (0.5 / (KNOTS + 1) * 2 - 1)
+        for n in shape
+    ]
+    y, x = torch.meshgrid(*at, indexing="ij")
+    where = torch.stack([x, y], dim=-1).expand(len(knots), *shape, 2)
+    return torch.nn.functional.grid_sample(knots, where, align_corners=True)[:, 0]
 
 
 def water_and_fat(
@@ -98,14 +119,14 @@ def water_and_fat(
     """Proton densities of water and fat, each (z, y, x), muscle water about 1."""
     shape = tuple(label.shape)
     fat_level = draw.uniform(*r.fat_signal)
-    muscle, bone = tissue_table("muscle"), tissue_table("bone")
+    muscle, bone = (tissue_table(tissue, label.device) for tissue in ("muscle", "bone"))
     fraction = fat_fraction(label, draw, r)
     muscle_water = (1 + 0.06 * draw.normals(256))[label]
     inside = depth > 0
     is_muscle = muscle[label] & inside
     # everything in the body is fat until something else is there
     interstitial = draw.uniform(0.02, 0.12) + torch.where(
-        fields.compartment < 1.0, torch.tensor(draw.uniform(0.0, 0.25)), torch.tensor(0.0)
+        fields.compartment < 1.0, draw.uniform(0.0, 0.25), 0.0
     )
     fat = fat_level * (1 + 0.08 * draw.field(shape, (4, 24, 24)))
     water, fat = interstitial.expand(shape).clone(), fat
@@ -117,10 +138,12 @@ def water_and_fat(
         there = (label == code) & inside
         water, fat = water.masked_fill(there, level), fat.masked_fill(there, 0.05)
     water, fat = _fascia(water, fat, label, is_muscle, draw, r)
+    # deep between muscle and bone, without a name: in the pelvis its cavity
+    free = inside & (label == 0) & (fields.compartment < 1.0) & (fields.gap > ORGANS_FROM_MM)
+    water, fat = draw_tissue_faults(water, fat, is_muscle, bone[label] & inside, free, draw, r)
     skin = inside & (depth < r.skin_thickness)
     water, fat = water.masked_fill(skin, draw.uniform(0.4, 1.0)), fat.masked_fill(skin, 0.1)
-    zero = torch.tensor(0.0)
-    return torch.where(inside, water, zero), torch.where(inside, fat, zero)
+    return torch.where(inside, water, 0.0), torch.where(inside, fat, 0.0)
 
 
 def fat_fraction(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
@@ -167,7 +190,8 @@ def _fascicles(shape: tuple[int, int, int], draw: Draw) -> Tensor:
     knots = draw.normals(shape[0], 1, draw.integer(20, 90), draw.integer(20, 90))
     knots = knots + draw.normals(1, *knots.shape[1:])  # slices have some of it in common
     turn, bend = draw.uniform(0.0, math.pi), draw.uniform(0.0, 0.25)
-    y, x = torch.meshgrid(*(torch.linspace(-0.7, 0.7, n) for n in shape[1:]), indexing="ij")
+    axes = (torch.linspace(-0.7, 0.7, n, device=draw.device) for n in shape[1:])
+    y, x = torch.meshgrid(*axes, indexing="ij")
     y, x = (a + bend * draw.field((1, *shape[1:]), (1, 4, 4))[0] for a in (y, x))
     turned = (math.cos(turn) * y + math.sin(turn) * x, math.cos(turn) * x - math.sin(turn) * y)
     where = torch.stack(turned[::-1], dim=-1).expand(shape[0], *shape[1:], 2)
@@ -224,7 +248,8 @@ def _fascia(
 def blur(values: Tensor, sigma: float) -> Tensor:
     """Gaussian in plane, ``sigma`` in pixels; (z, y, x) → (z, y, x)."""
     radius = max(1, math.ceil(2.5 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    places = torch.arange(-radius, radius + 1, device=values.device)
+    taps = torch.exp(-0.5 * (places / sigma) ** 2)
     taps = taps / taps.sum()
     out = values[:, None]
     out = torch.nn.functional.conv2d(out, taps.reshape(1, 1, -1, 1), padding=(radius, 0))
@@ -246,7 +271,9 @@ def acquire(water: Tensor, fat: Tensor, factor: int, draw: Draw, r: Ranges) -> T
     if not fine_pixels:
         w, f = _averaged(w, factor), _averaged(f, factor)
     signal = _signal(w, f, draw, r)
-    return _averaged(signal, factor) if fine_pixels else signal
+    if fine_pixels:
+        return _averaged(signal, factor)
+    return coarse(signal, 2) if draw.chance(r.coarse_pixels_probability) else signal
 
 
 def _averaged(values: Tensor, factor: int) -> Tensor:
@@ -285,7 +312,7 @@ def scan(signal: Tensor, inside: Tensor, draw: Draw, r: Ranges) -> Tensor:
     shape = tuple(signal.shape)
     shade = draw.uniform(*r.shading) * draw.field(shape, (2, 3, 3))
     gain = (1 + 0.04 * draw.normals(shape[0], 1, 1)) * drop_off(shape[0], draw, r)
-    image = signal * torch.exp(shade) * gain
+    image = draw_image_faults(signal * torch.exp(shade) * gain, draw, r)
     level = draw.log_uniform(*r.noise)
     real, imaginary = (level * draw.normals(*shape) for _ in range(2))
     image = torch.sqrt((image + real) ** 2 + imaginary**2)
@@ -298,21 +325,29 @@ def scan(signal: Tensor, inside: Tensor, draw: Draw, r: Ranges) -> Tensor:
 
 def drop_off(slices: int, draw: Draw, r: Ranges) -> Tensor:
     """Signal that the coil leaves in each slice, (z, 1, 1): less towards either end."""
-    gain = torch.ones(slices)
+    gain = torch.ones(slices, device=draw.device)
     for _ in range(2):
         if draw.chance(r.drop_off_probability):
             depth, reach = draw.uniform(*r.drop_off), draw.uniform(0.1, 0.5)
-            t = (1 - torch.arange(slices) / (reach * slices)).clamp_min(0.0)
+            t = (1 - torch.arange(slices, device=draw.device) / (reach * slices)).clamp_min(0.0)
             gain = gain * (1 - depth * t**1.5)
         gain = gain.flip(0)
     return gain[:, None, None]
 
 
 def references(image: Tensor, inside: Tensor) -> Tensor:
-    """98th percentile of the positive values inside, for every slice, (z,)."""
-    out = torch.ones(image.shape[0])
-    for z, (plane, body) in enumerate(zip(image, inside, strict=True)):
-        values = plane[body & (plane > 0)][::3]
-        if values.numel() >= 17:  # a third of what the application asks for
-            out[z] = values.kthvalue(max(1, int(0.98 * values.numel()))).values
-    return out.clamp_min(1e-6)
+    """98th percentile of the positive values inside, for every slice, (z,).
+
+    Of every third of them, and 1 where these are fewer than 17: a third of what the application
+    asks for. All slices at once, with shapes that do not depend on the values, so that nothing
+    has to wait for a GPU to tell how many there are.
+    """
+    values = image.flatten(1)
+    there = inside.flatten(1) & (values > 0)
+    third = there & (there.cumsum(1) % 3 == 1)
+    count = third.sum(1)
+    rank = (0.98 * count.double()).long().clamp_min(1)  # from below; from above it is small
+    most = min(values.shape[1], values.shape[1] // 150 + 4)
+    top = torch.where(third, values, -math.inf).topk(most, dim=1).values
+    found = top.gather(1, (count - rank).clamp_min(0)[:, None])[:, 0]
+    return torch.where(count >= 17, found, 1.0).clamp_min(1e-6)

@@ -46,10 +46,25 @@ class Ranges:
     atrophy: tuple[float, float] = (0.5, 10.0)
     atrophy_probability: float = 0.5
     atrophy_share: tuple[float, float] = (0.2, 0.9)  # of the muscles
-    skin_depth: tuple[float, float] = (3.0, 40.0)
+    # Thin to obese: the Visible Human woman (BMI 36) has up to 5 cm of fat over the thigh.
+    skin_depth: tuple[float, float] = (3.0, 55.0)
     skin_thickness: float = 1.5  # Oltulu et al., Ann Plast Surg 81:2018: 1.0 to 2.5 mm
     own_skin_probability: float = 0.3
     rounded_probability: float = 0.8  # skin bridges the furrows between muscles
+    # Children: a limb of about half an adult's width and length at school entry, chosen widely.
+    child_probability: float = 0.06
+    child_scale: tuple[float, float] = (0.55, 0.85)
+    # Calves and buttocks lie on the table: how far behind the middle it begins, and how much
+    # thicker what lies there was (as seen in images of supine people).
+    pressed_probability: float = 0.3
+    pressed_depth: tuple[float, float] = (15.0, 60.0)
+    pressed_ratio: tuple[float, float] = (1.1, 2.5)
+    # The field of view, or the cut between the limbs, ends within the body.
+    edge_probability: float = 0.2
+    edge: tuple[float, float] = (35.0, 100.0)  # from the limb's middle
+    hip_edge_probability: float = 0.75
+    hip_edge: tuple[float, float] = (-5.0, 30.0)  # beyond the body's middle
+    off_centre_probability: float = 0.1
     # stack -------------------------------------------------------------------------------
     thin_slices: tuple[float, float] = (5.0, 7.5)
     thick_slices: tuple[float, float] = (7.5, 26.0)
@@ -69,17 +84,37 @@ class Ranges:
     fat_signal: tuple[float, float] = (0.5, 1.5)
     marrow: tuple[float, float] = (0.7, 1.4)  # of the fat signal
     sheath: tuple[float, float] = (0.0, 0.8)  # of the fat that the fascia displaces
+    # Oedema: T2 of inflamed muscle is clearly longer (Maillard et al., Rheumatology 43:603, 2004);
+    # in a gradient echo with a short echo time water gains some tenths.
+    oedema_probability: float = 0.1
+    oedema: tuple[float, float] = (0.1, 0.7)
+    # Metal: voids of millimetres to centimetres, larger in gradient echoes (Hargreaves et al., AJR
+    # 197:547, 2011).
+    implant_probability: float = 0.03
+    implant_radius: tuple[float, float] = (5.0, 35.0)
+    organs_probability: float = 0.8
+    # Fat-water swaps: of whole regions, where the field map went wrong.
+    swap_probability: float = 0.03
+    swap_threshold: tuple[float, float] = (0.3, 1.5)
     # acquisition -------------------------------------------------------------------------
     contrasts: tuple[tuple[str, float], ...] = (
         # of these, the application may feed the first three
-        ("opposed", 0.48),
-        ("in_phase", 0.20),
-        ("water", 0.16),
-        ("fat", 0.05),
+        ("opposed", 0.43),
+        ("in_phase", 0.30),
+        ("water", 0.13),
+        ("fat", 0.03),
         ("t1w", 0.11),
     )
     fat_weight: tuple[float, float] = (0.7, 1.15)  # T2* and separate scaling of W and F
     fine_pixels_probability: float = 0.35  # scanners' pixels: 0.7 to 1.9 mm
+    coarse_pixels_probability: float = 0.12  # 3 mm
+    ghosts_probability: float = 0.1
+    ghosts: tuple[float, float] = (0.02, 0.2)  # of the signal, on either side
+    wrap_probability: float = 0.04
+    wrap: tuple[float, float] = (0.05, 0.25)  # of the image
+    ringing_probability: float = 0.08
+    ringing: tuple[float, float] = (0.35, 0.8)  # of the frequencies
+    lost_slices_probability: float = 0.03
     point_spread: tuple[float, float] = (0.5, 1.4)  # Gaussian sigma, fine pixels
     noise: tuple[float, float] = (0.005, 0.08)  # of the muscle signal
     shading: tuple[float, float] = (0.0, 0.45)  # sigma of the logarithm

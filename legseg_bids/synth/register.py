@@ -43,8 +43,10 @@ BENDING, STRETCHING, FOLDING = 0.6, 0.02, 10.0
 LEAST_JACOBIAN = 0.3
 #: Fits below this mean Dice are left out.
 LEAST_AGREEMENT = 0.75
+#: How many numbers a pose is.
+POSE_NUMBERS = 11
 #: A change here makes every table anew.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,18 @@ def _calf_labels() -> tuple[int, ...]:
     return (*muscles, 107, 109)
 
 
+def _hip_labels() -> tuple[int, ...]:
+    """Muscles of the hip, those that flex it, hip bone and femur."""
+    own = [e for e in load_labels() if e.side == "left" and e.atlas is not None]
+    muscles = [e.index for e in own if e.region == "hip" and e.tissue == "muscle"]
+    return (*muscles, 49, 51, 101, 103)
+
+
 #: The parts of a limb that are fitted, by region.
 SECTIONS = {
     "upper": Section(tuple(MUSCLES[k] for k in sorted(MUSCLES)), ("knee", 70.0), ("hip", 50.0)),
     "lower": Section(_calf_labels(), ("ankle", 40.0), ("knee", 60.0)),
+    "hip": Section(_hip_labels(), ("ischium", 110.0), ("hip", 116.0)),
 }
 
 
@@ -88,12 +98,67 @@ class Straight:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """How a limb lies in the straightened frame of an anatomy.
+
+    Attributes
+    ----------
+    height, length : float
+        Height in the frame of the limb's middle (mm), and the frame's mm per mm along the limb.
+    middle : float
+        Of the limb's slices, mm above its lowest.
+    width, turn : float
+        The frame's mm per mm across the limb, and its rotation, radians.
+    centre : tuple of float
+        Middle of the limb's muscles in its own plane (y, x), mm; see :class:`PartialLimb`.
+    shift, lean : tuple of float
+        Of that middle from the frame's axis (y, x), mm, and mm per mm along the limb.
+    """
+
+    height: float
+    length: float
+    middle: float
+    width: float
+    turn: float
+    centre: tuple[float, float]
+    shift: tuple[float, float]
+    lean: tuple[float, float]
+
+    def as_numbers(self) -> tuple[float, ...]:
+        """In the order of the fields."""
+        flat = (self.height, self.length, self.middle, self.width, self.turn)
+        return (*flat, *self.centre, *self.shift, *self.lean)
+
+    @staticmethod
+    def from_numbers(numbers: Sequence[float]) -> Pose:
+        """What :meth:`as_numbers` gave."""
+        a = [float(n) for n in numbers]
+        return Pose(*a[:5], (a[5], a[6]), (a[7], a[8]), (a[9], a[10]))
+
+    def places(self, height: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Where pixels (y, x in mm of the limb's plane) of slices lie, (z, y, x, 3), mm."""
+        dz = (height - self.middle) * self.length
+        y, x = y - self.centre[0], x - self.centre[1]
+        turned = _turned(y, x, y.new_tensor(self.turn))
+        y, x = (a * self.width + s for a, s in zip(turned, self.shift, strict=True))
+        y, x = (a + (n * dz)[:, None, None] for a, n in zip((y, x), self.lean, strict=True))
+        z = (self.height + dz)[:, None, None]
+        return torch.stack(torch.broadcast_tensors(z, y, x), dim=-1)
+
+
+def _turned(y: Tensor, x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return cos * y + sin * x, cos * x - sin * y
+
+
+@dataclass(frozen=True)
 class Fit:
-    """One registration: displacement (3, z, y, x), mean Dice, share of folded cells."""
+    """One registration: displacement (3, z, y, x), mean Dice, share of folded cells, pose."""
 
     field: Tensor
     agreement: float
     folded: float
+    pose: Pose
 
 
 def straighten(anatomy: Anatomy, region: str = "upper", side: str = "left") -> Straight:
@@ -140,37 +205,48 @@ def initial_heights(limb: PartialLimb, straight: Straight) -> tuple[float, float
     return straight.grid.first[0] + best[1], best[2]
 
 
-class _Pose:
-    """The limb as a whole: turned, scaled, moved and leaning, eight numbers."""
+class _Moving:
+    """A pose while it is fitted: eight numbers."""
 
     def __init__(self, limb: PartialLimb, straight: Straight) -> None:
-        start, scale = initial_heights(limb, straight)
+        start, self.scale = initial_heights(limb, straight)
         mass = limb.shares.sum(axis=0)
         index = np.indices(mass.shape[1:]) * PIXEL
         area = np.maximum(mass.sum(axis=(1, 2)), 1e-6)
         middles = np.stack([(mass * a).sum(axis=(1, 2)) / area for a in index], axis=1)
-        middle = np.average(middles, axis=0, weights=area)
-        yx = np.stack([index[0] - middle[0], index[1] - middle[1]], axis=-1)
+        self.centre = np.average(middles, axis=0, weights=area)
+        yx = np.stack([index[0] - self.centre[0], index[1] - self.centre[1]], axis=-1)
         self.plane = torch.from_numpy(yx.astype(np.float32))
         self.height = torch.from_numpy(limb.height.astype(np.float32))
-        self.level, self.scale = start, scale
-        self.radius = _radius(limb.shares.sum(axis=0), PIXEL)
-        self.ratio = _radius(straight.shares.sum(0).numpy(), VOXEL[1]) / self.radius
+        self.level = start + self.scale * float(self.height.mean())
+        self.ratio = _radius(straight.shares.sum(0).numpy(), VOXEL[1]) / _radius(mass, PIXEL)
         # height, log length, turn, log width, y, x, lean y, lean x — in units of about one step
         self.numbers = torch.zeros(8, requires_grad=True)
 
     def places(self) -> Tensor:
         """Where the limb's pixels lie in the straightened frame, (z, y, x, 3), mm."""
         n = self.numbers
-        half = self.height.mean()
-        dz = (self.height - half) * self.scale * torch.exp(0.02 * n[1])
-        z = self.level + self.scale * half + 5.0 * n[0] + dz
-        turn, width = 0.05 * n[2], self.ratio * torch.exp(0.02 * n[3])
-        y, x = self.plane[..., 0], self.plane[..., 1]
-        y, x = torch.cos(turn) * y + torch.sin(turn) * x, torch.cos(turn) * x - torch.sin(turn) * y
+        dz = (self.height - self.height.mean()) * self.scale * torch.exp(0.02 * n[1])
+        z = self.level + 5.0 * n[0] + dz
+        y, x = _turned(self.plane[..., 0], self.plane[..., 1], 0.05 * n[2])
+        width = self.ratio * torch.exp(0.02 * n[3])
         y = y * width + 2.0 * n[4] + (0.02 * n[6] * dz)[:, None, None]
         x = x * width + 2.0 * n[5] + (0.02 * n[7] * dz)[:, None, None]
         return torch.stack(torch.broadcast_tensors(z[:, None, None], y, x), dim=-1)
+
+    def pose(self) -> Pose:
+        """Where it has come to."""
+        n = self.numbers.detach().double().numpy()
+        return Pose(
+            height=self.level + 5.0 * n[0],
+            length=self.scale * float(np.exp(0.02 * n[1])),
+            middle=float(self.height.mean()),
+            width=self.ratio * float(np.exp(0.02 * n[3])),
+            turn=0.05 * n[2],
+            centre=(float(self.centre[0]), float(self.centre[1])),
+            shift=(2.0 * n[4], 2.0 * n[5]),
+            lean=(0.02 * n[6], 0.02 * n[7]),
+        )
 
 
 def _radius(mass: NDArray[np.float32], pixel: float) -> float:
@@ -224,7 +300,7 @@ def _sampled(shares: Tensor, places: Tensor, grid: Frame) -> Tensor:
 
 def register(limb: PartialLimb, straight: Straight) -> Fit:
     """Fit an anatomy onto one limb (a few seconds on one core)."""
-    pose = _Pose(limb, straight)
+    pose = _Moving(limb, straight)
     field = torch.zeros(3, *straight.shape, requires_grad=True)
     for blur, iterations, bend in STAGES:
         _improve(pose, field, limb, straight, blur, iterations, bend)
@@ -233,11 +309,12 @@ def register(limb: PartialLimb, straight: Straight) -> Fit:
         places = places + displaced(field, places, straight.knots)
         found = _sampled(straight.shares, places, straight.grid) > 0.5
         folded = float((jacobian(field, straight.knots.step) <= 0).float().mean())
-    return Fit(field.detach(), mean_agreement(found, limb.shares), folded)
+    agreement = mean_agreement(found, limb.shares)
+    return Fit(field.detach(), agreement, folded, pose.pose())
 
 
 def _improve(
-    pose: _Pose,
+    pose: _Moving,
     field: Tensor,
     limb: PartialLimb,
     straight: Straight,
@@ -289,7 +366,7 @@ def fit_people(
     straight: Straight, limbs: Sequence[PartialLimb], say: Callable[[str], Any] = print
 ) -> People:
     """Register one anatomy onto all limbs; fits that fold or agree too little are left out."""
-    names, fields, agreement = [], [], []
+    names, fields, agreement, poses = [], [], [], []
     for limb in limbs:
         fit = register(limb, straight)
         good = fit.agreement >= LEAST_AGREEMENT and fit.folded == 0
@@ -298,12 +375,14 @@ def fit_people(
             names.append(limb.name)
             fields.append(fit.field.numpy().astype(np.float16))
             agreement.append(fit.agreement)
+            poses.append(fit.pose.as_numbers())
     empty = np.zeros((0, 3, *straight.shape), np.float16)
     return People(
         tuple(names),
         np.stack(fields) if fields else empty,
         np.array(agreement, np.float32),
         straight.knots,
+        np.array(poses, np.float32).reshape(len(names), POSE_NUMBERS),
     )
 
 
@@ -324,7 +403,7 @@ def with_people(
     folder : Path or None
         Partial maps of thighs.
     region : str
-        ``upper`` or ``lower``; there are partial maps of the upper one only.
+        A key of :data:`SECTIONS`; there are partial maps of ``upper`` only.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from legseg_bids.anatomy.labels import load_labels
-from legseg_bids.synth.atlas import Anatomy, Landmarks
+from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.physics import acquire, draw_body, dress, scan, water_and_fat
 from legseg_bids.synth.ranges import Ranges
@@ -19,8 +20,12 @@ from legseg_bids.synth.shape import Grid, Mapping, limb_mapping, look_up
 FINE = 2
 #: Label of subcutaneous fat in the scheme.
 SUBCUTANEOUS = 151
-#: A region's stack may begin and end this far beyond its joints, mm.
-REGION_REACH = {"upper": (-45.0, 5.0), "lower": (-30.0, 60.0)}
+#: Landmarks between which a region's stacks lie, and how far beyond them they may reach, mm.
+REGION_REACH = {
+    "lower": (("ankle", -30.0), ("knee", 60.0)),
+    "upper": (("knee", -45.0), ("hip", 5.0)),
+    "hip": (("ischium", -90.0), ("hip", 110.0)),
+}
 #: (slices, pixels) of training stacks of each region, about equal in voxels: small ones to see
 #: many people, large ones to see a whole limb at once. Multiples of the networks' steps (4, 16).
 STACKS = {
@@ -31,6 +36,10 @@ STACKS = {
     "lower": {
         "small": ((16, 80), (16, 80), (20, 64), (12, 96), (8, 96), (8, 112)),
         "large": ((32, 80), (24, 96), (20, 96), (16, 112), (16, 112), (12, 128), (8, 128)),
+    },
+    "hip": {
+        "small": ((8, 112), (8, 128), (12, 96), (12, 112), (4, 144)),
+        "large": ((20, 128), (16, 128), (16, 144), (12, 144), (8, 176)),
     },
 }
 
@@ -46,7 +55,9 @@ class Sample:
     target: Tensor
 
 
-def channel_table(channels: Sequence[int], side: str) -> Tensor:
+def channel_table(
+    channels: Sequence[int], side: str, device: str | torch.device = "cpu"
+) -> Tensor:
     """Look-up from codes to a network's channels for one limb, int64 (256,).
 
     Parameters
@@ -55,27 +66,43 @@ def channel_table(channels: Sequence[int], side: str) -> Tensor:
         Left label of each channel; 0 background, -1 whatever is known but not reported.
     side : str
         The limb that is segmented; structures of the other one are background.
+    device : str or torch.device
+        Where the table is needed.
     """
     known = list(channels)
     other = known.index(-1) if -1 in known else 0
-    table = torch.zeros(256, dtype=torch.long)
+    table = [0] * 256
     for label in load_labels():
         if label.side not in (side, "n/a") or label.tissue == "fat":
             continue
         left = label.index - 1 if label.side == "right" else label.index
         table[label.index] = known.index(left) if left in known else other
-    return table
+    return torch.tensor(table, device=device)
+
+
+def region_bounds(anatomy: Anatomy, side: str, region: str) -> tuple[float, float]:
+    """Lowest and highest point of a region of one limb, mm above the map's lowest slice.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+    side : str
+        ``left`` or ``right``.
+    region : str
+        A key of :data:`REGION_REACH`.
+    """
+    marks = vars(anatomy.landmarks[side])
+    low, high = (marks[name] + beyond for name, beyond in REGION_REACH[region])
+    return low, min(high, anatomy.packed.shape[0] * anatomy.spacing[2])
 
 
 def _stack(
-    marks: Landmarks, region: str, size: tuple[int, int], draw: Draw, r: Ranges
+    bounds: tuple[float, float], size: tuple[int, int], draw: Draw, r: Ranges
 ) -> tuple[Grid, float]:
     """Draw the distance of the slices, and the height of the middle one."""
     slices, pixels = size
     thick = draw.chance(r.thick_probability)
-    low, high = REGION_REACH[region]
-    low += marks.knee if region == "upper" else marks.ankle
-    high += marks.hip if region == "upper" else marks.knee
+    low, high = bounds
     dz = draw.log_uniform(*(r.thick_slices if thick else r.thin_slices))
     dz = max(min(dz, (high - low + 80.0) / slices), r.thin_slices[0])
     half = 0.35 * slices * dz
@@ -91,6 +118,7 @@ def region_sample(
     size: tuple[int, int],
     seed: int,
     r: Ranges,
+    device: str | torch.device = "cpu",
 ) -> Sample:
     """Simulate one limb of one region, mirrored so that lateral is at low x.
 
@@ -104,16 +132,55 @@ def region_sample(
     size : tuple of int
         Slices and pixels of the stack, as in :data:`STACKS`.
     seed : int
-        The sample is a pure function of it.
+        The sample is a pure function of it and the device.
+    device : str or torch.device
+        Where it is made.
     """
-    draw = Draw(seed)
-    marks = anatomy.landmarks[side]
-    grid, height = _stack(marks, region, size, draw, r)
+    draw = Draw(seed, device)
+    grid, height = _stack(region_bounds(anatomy, side, region), size, draw, r)
     reach = grid.shape[1] * r.pixel
-    jitter = (draw.normal(0.06) * reach, draw.normal(0.06) * reach)
+    spread = 0.2 if draw.chance(r.off_centre_probability) else 0.06
+    jitter = (draw.normal(spread) * reach, draw.normal(spread) * reach)
     mapping = limb_mapping(anatomy, side, height, jitter, draw, r)
-    lowest = 0.0 if anatomy.has_lower_leg else marks.knee + 40.0
-    return render(anatomy, mapping, grid, channel_table(channels, side), channels, draw, r, lowest)
+    table = channel_table(channels, side, draw.device)
+    view = draw_view(anatomy, side, region, height, draw, r)
+    return render(anatomy, mapping, grid, table, channels, draw, r, view)
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a map is shown, in its coordinates (mm): from a height on, between two x."""
+
+    lowest: float = -math.inf
+    left: float = -math.inf
+    right: float = math.inf
+
+    def shows(self, z: Tensor, x: Tensor) -> Tensor:
+        """Which places are in view."""
+        return (z >= self.lowest) & (x > self.left) & (x < self.right)
+
+
+def draw_view(
+    anatomy: Anatomy, side: str, region: str, height: float, draw: Draw, r: Ranges
+) -> View:
+    """Draw where the field of view ends within the body, if it does.
+
+    At the hip the application cuts between the limbs, near the body's middle; elsewhere either
+    side of the limb may be cut.
+    """
+    lowest = -math.inf if anatomy.has_lower_leg else anatomy.landmarks[side].knee + 40.0
+    at_hip = region == "hip"
+    if not draw.chance(r.hip_edge_probability if at_hip else r.edge_probability):
+        return View(lowest)
+    row = min(max(round(height / anatomy.spacing[2]), 0), len(anatomy.centre["left"]) - 1)
+    own, left, right = (float(anatomy.centre[s][row][0]) for s in (side, "left", "right"))
+    medial = 1.0 if side == "left" else -1.0
+    if at_hip:
+        end, towards = (left + right) / 2 + medial * draw.uniform(*r.hip_edge), medial
+    else:
+        towards = medial if draw.chance(0.7) else -medial
+        end = own + towards * draw.uniform(*r.edge)
+    return View(lowest, right=end) if towards > 0 else View(lowest, left=end)
 
 
 def render(
@@ -124,19 +191,19 @@ def render(
     channels: Sequence[int],
     draw: Draw,
     r: Ranges,
-    lowest: float,
+    view: View,
 ) -> Sample:
     """Image and truth of a deformed anatomy on a grid."""
     fine = grid.finer(FINE)
     body = draw_body(draw, r, anatomy.has_skin)
     z, y, x = mapping(fine)
-    fields = look_up(anatomy, z, y, x, z >= lowest)
+    fields = look_up(anatomy, z, y, x, view.shows(z, x))
     label, depth = dress(fields, body)
     water, fat = water_and_fat(label, fields, depth, draw, r)
     signal = acquire(water, fat, FINE, draw, r)
 
     z, y, x = mapping(grid)
-    fields = look_up(anatomy, z, y, x, z >= lowest)
+    fields = look_up(anatomy, z, y, x, view.shows(z, x))
     label, depth = dress(fields, body)
     image = scan(signal, depth > 0, draw, r)
     target = table[label]

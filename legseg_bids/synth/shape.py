@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from legseg_bids.synth.atlas import COMPARTMENT_STEP, DEPTH_STEP, GAP_STEP, SHIFTS, Anatomy
 from legseg_bids.synth.draws import Draw
+from legseg_bids.synth.faults import draw_child, draw_pressing, pressed
 from legseg_bids.synth.ranges import Ranges
+from legseg_bids.synth.resident import resident
 from legseg_bids.synth.warp import draw_warp
 
 #: What lies outside a map: no structure near, far from any compartment, no body.
@@ -28,10 +29,10 @@ class Grid:
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
 
-    def offsets(self) -> tuple[Tensor, Tensor, Tensor]:
+    def offsets(self, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor, Tensor]:
         """Distance from the middle along z, y, x, shaped to broadcast, mm."""
         axes = [
-            (torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * s
+            (torch.arange(n, dtype=torch.float32, device=device) - (n - 1) / 2) * s
             for n, s in zip(self.shape, self.spacing, strict=True)
         ]
         return axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
@@ -90,7 +91,8 @@ def look_up(
     Parameters
     ----------
     z, y, x : Tensor
-        Coordinates in mm, broadcastable to (z, y, x).
+        Coordinates in mm, broadcastable to (z, y, x). Where they lie, the map is read:
+        :func:`.resident.resident`.
     valid : Tensor of bool, optional
         Where false, nothing is there.
     """
@@ -101,19 +103,21 @@ def look_up(
     if valid is not None:
         inside = inside & valid
     flat = (iz.clamp(0, nz - 1) * ny + iy.clamp(0, ny - 1)) * nx + ix.clamp(0, nx - 1)
-    values = torch.from_numpy(np.take(anatomy.packed.reshape(-1), flat.numpy()))
-    return unpack(torch.where(inside, values, torch.tensor(_NOTHING)))
+    packed = resident(anatomy, flat.device).packed
+    values = packed.index_select(0, flat.reshape(-1)).reshape(flat.shape)
+    return unpack(torch.where(inside, values, _NOTHING))
 
 
 def unpack(packed: Tensor) -> Fields:
-    """Split packed integers into their fields."""
+    """Split packed integers into their fields: each is one of their bytes, the lowest first."""
+    bytes_of = packed.contiguous()[..., None].view(torch.uint8)
 
     def part(name: str) -> Tensor:
-        return (packed >> SHIFTS[name]) & 255
+        return bytes_of[..., SHIFTS[name] // 8]
 
     return Fields(
-        label=part("label"),
-        nearest=part("nearest"),
+        label=part("label").long(),
+        nearest=part("nearest").long(),
         gap=part("gap").float() * GAP_STEP,
         depth=part("depth").float() * DEPTH_STEP,
         compartment=part("compartment").float() * COMPARTMENT_STEP,
@@ -154,16 +158,20 @@ def limb_mapping(
 
     along = draw.normals(1, 1, 3, 5, 5) * draw.uniform(*r.along_displacement)
     warp = draw_warp(anatomy, side, height, draw, r)
+    child, pressing = math.exp(-draw_child(draw, r)), draw_pressing(draw, r)
 
     def pose(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-        dz, dy, dx = grid.offsets()
+        dz, dy, dx = grid.offsets(draw.device)
         dy, dx = dy - offset[0] + drift[0] * dz, dx - offset[1] + drift[1] * dz
+        if pressing is not None:
+            dy, dx = pressed(*torch.broadcast_tensors(dy, dx), *pressing)
+        dy, dx = child * dy, child * dx
         y = (math.cos(angle) * dy + math.sin(angle) * dx) * scale[0]
         x = (-math.sin(angle) * dy + math.cos(angle) * dx) * scale[1] + shear * y
         for coarse, amplitude in knots:
             fine = [_stretch(c, grid.shape) * amplitude for c in coarse]
             y, x = y + fine[0], x + fine[1]
-        z = height + dz * length + tilt[0] * y + tilt[1] * x + _stretch(along, grid.shape)
+        z = height + dz * length * child + tilt[0] * y + tilt[1] * x + _stretch(along, grid.shape)
         return z, cy + y, cx + mirror * x
 
     def mapping(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:

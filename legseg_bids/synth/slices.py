@@ -76,7 +76,7 @@ class Legs:
 
     def plane(self, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated and scaled distances from the image's middle (z, y, x)."""
-        dz, dy, dx = grid.offsets()
+        dz, dy, dx = grid.offsets(self.knots.device)
         dy, dx = dy * self.scale, (dx - self.offset) * self.scale
         return dz, dy + self.turn * dx, dx - self.turn * dy
 
@@ -128,7 +128,12 @@ def draw_legs(anatomy: Anatomy, height: float, draw: Draw, r: Ranges) -> Legs:
 
 
 def locator_sample(
-    anatomy: Anatomy, size: int, pixel: float, seed: int, r: Ranges
+    anatomy: Anatomy,
+    size: int,
+    pixel: float,
+    seed: int,
+    r: Ranges,
+    device: str | torch.device = "cpu",
 ) -> LocatorSample:
     """Simulate axial slices through one or both legs, anywhere from foot to hip.
 
@@ -141,9 +146,11 @@ def locator_sample(
     pixel : float
         Pixel, mm.
     seed : int
-        The sample is a pure function of it.
+        The sample is a pure function of it and the device.
+    device : str or torch.device
+        Where it is made.
     """
-    draw = Draw(seed)
+    draw = Draw(seed, device)
     marks = anatomy.landmarks["left"]
     lowest = 0.0 if anatomy.has_lower_leg else marks.knee + 40.0
     dz = draw.log_uniform(4.0, 40.0)
@@ -158,7 +165,7 @@ def locator_sample(
     signal = acquire(water, fat, FINE, draw, r)
     inside = torch.nn.functional.avg_pool2d((depth > 0).float()[:, None], FINE)[:, 0] > 0.5
     image = centred(scan(signal, inside, draw, r), inside)
-    heights = legs.height + fine.offsets()[0].flatten()
+    heights = legs.height + fine.offsets(draw.device)[0].flatten()
     filled = inside.flatten(1).sum(1) > FEWEST_PIXELS
     part = torch.where(filled, parts_at(heights, marks), -1)
     return LocatorSample(image[:, None], part, SIDES.index(legs.side))
@@ -168,8 +175,11 @@ def centred(image: Tensor, inside: Tensor) -> Tensor:
     """Shift (z, y, x) so that the body's bounding box over all slices lies in the middle."""
     out = image
     for axis in (1, 2):
-        there = torch.nonzero(inside.any(0).any(2 - axis)).flatten()
-        if there.numel():
-            middle = (int(there[0]) + int(there[-1]) + 1) // 2
-            out = torch.roll(out, image.shape[axis] // 2 - middle, dims=axis)
+        n = image.shape[axis]
+        there = inside.any(0).any(2 - axis)
+        first, last = there.byte().argmax(), n - 1 - there.flip(0).byte().argmax()
+        shift = torch.where(there.any(), n // 2 - (first + last + 1) // 2, 0)
+        # as torch.roll, which would have to know the shift here and now
+        places = (torch.arange(n, device=image.device) - shift) % n
+        out = out.index_select(axis, places)
     return out

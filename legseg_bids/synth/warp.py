@@ -5,23 +5,22 @@ Displacements are computed in the straightened frame of :mod:`legseg_bids.synth.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from legseg_bids.anatomy.labels import load_labels
-from legseg_bids.synth.atlas import SHIFTS, Anatomy
+from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.draws import Draw
+from legseg_bids.synth.interpolation import interp
 from legseg_bids.synth.people import displaced, draw_person
 from legseg_bids.synth.ranges import Ranges
+from legseg_bids.synth.resident import PIXEL_STEP, SLICE_STEP, muscle_sums, resident
 
 #: Muscles of one limb whose size is changed.
 MUSCLES = 3
-#: Every so many slices and pixels of a map are enough to follow a muscle.
-SLICE_STEP, PIXEL_STEP = 8, 4
 #: A muscle is followed so far above and below the middle of the stack, mm.
 FOLLOWED = 350.0
 #: In plane, a swelling reaches this many radii of its muscle (Gaussian sigma).
@@ -36,23 +35,21 @@ class Swelling:
 
     Attributes
     ----------
-    height : ndarray, shape (k,)
+    height : Tensor of float64, shape (k,)
         Rising, mm.
-    path : ndarray, shape (k, 3)
+    path : Tensor of float64, shape (k, 3)
         Middle (y, x) in the straightened frame and radius at these heights, mm.
     strength : float
         Pull towards the middle, as a share of the distance from it.
     """
 
-    height: NDArray[np.float64]
-    path: NDArray[np.float64]
+    height: Tensor
+    path: Tensor
     strength: float
 
     def shift(self, place: Tensor) -> Tensor:
         """Displacement at places (..., 3): towards the middle where the muscle is larger."""
-        z = place[..., 0].numpy()
-        at = np.stack([np.interp(z, self.height, p) for p in self.path.T], axis=-1)
-        middle = torch.from_numpy(at.astype(np.float32))
+        middle = interp(place[..., 0], self.height, self.path).float()
         radius = middle[..., 2]
         away = place[..., 1:] - middle[..., :2]
         sigma = (BREADTH * radius).clamp_min(1.0)
@@ -75,7 +72,7 @@ class Warp:
         mirror = -1.0 if self.side == "right" else 1.0
         before = middle_at(self.anatomy, self.side, z)
         place = torch.stack([z, y - before[..., 1], mirror * (x - before[..., 0])], dim=-1)
-        moved = place + sum((s.shift(place) for s in self.swellings), torch.zeros(()))
+        moved = place + sum((s.shift(place) for s in self.swellings), place.new_zeros(()))
         people = self.anatomy.people
         if self.person is not None and people is not None:
             moved = moved + displaced(self.person, moved, people.frame)
@@ -90,10 +87,8 @@ class Warp:
 
 def middle_at(anatomy: Anatomy, side: str, height: Tensor) -> Tensor:
     """Middle of a limb (x, y) at heights of any shape, mm; shape (..., 2)."""
-    path = anatomy.centre[side]
-    rows = height.numpy() / anatomy.spacing[2]
-    axes = [np.interp(rows, np.arange(len(path)), path[:, a]) for a in (0, 1)]
-    return torch.from_numpy(np.stack(axes, axis=-1).astype(np.float32))
+    there = resident(anatomy, height.device)
+    return interp(height / anatomy.spacing[2], there.rows, there.centre[side]).float()
 
 
 def draw_warp(anatomy: Anatomy, side: str, height: float, draw: Draw, r: Ranges) -> Warp | None:
@@ -110,39 +105,49 @@ def draw_warp(anatomy: Anatomy, side: str, height: float, draw: Draw, r: Ranges)
 def _draw_swellings(
     anatomy: Anatomy, side: str, height: float, draw: Draw, r: Ranges
 ) -> tuple[Swelling, ...]:
-    """Muscles of the slices around a height, their size to be changed."""
-    dz = anatomy.spacing[2]
-    rows = np.arange(anatomy.packed.shape[0])[::SLICE_STEP]
-    rows = rows[np.abs(rows * dz - height) < FOLLOWED]
-    fields = anatomy.packed[rows, ::PIXEL_STEP, ::PIXEL_STEP]
-    labels = (fields >> SHIFTS["label"]) & 255
-    own = [e.index for e in load_labels() if e.tissue == "muscle" and e.side == side]
-    there = np.intersect1d(np.unique(labels[np.abs(rows * dz - height) < FOLLOWED / 3]), own)
-    picks, strengths = draw.rand(MUSCLES), [draw.uniform(*r.swelling) for _ in range(MUSCLES)]
-    if not there.size:
+    """Muscles of the slices around a height, their size to be changed.
+
+    Which there are decides how the draws are used: worked out on the CPU, from sums that were
+    counted once; only the paths of the chosen ones go to the device.
+    """
+    sums = muscle_sums(anatomy)
+    slices = torch.arange(len(sums), dtype=torch.float64, device="cpu") * SLICE_STEP
+    z = slices * anatomy.spacing[2]
+    from_here = (z - height).abs()
+    own = torch.tensor(_muscles(side), device="cpu")
+    there = own[sums[from_here < FOLLOWED / 3, :, 0].sum(0)[own] > 0].tolist()
+    picks = draw.picks(MUSCLES, len(there))
+    strengths = [draw.uniform(*r.swelling) for _ in range(MUSCLES)]
+    if not there:
         return ()
-    chosen = {int(there[int(p * there.size)]): s for p, s in zip(picks, strengths, strict=True)}
-    middle = middle_at(anatomy, side, torch.from_numpy(rows * dz)).numpy()
-    mirror = -1.0 if side == "right" else 1.0
+    chosen = {there[pick]: strength for pick, strength in zip(picks, strengths, strict=True)}
+    near = from_here < FOLLOWED
     return tuple(
-        Swelling(rows * dz, _followed(labels == label, anatomy, middle, mirror), strength)
+        Swelling(
+            z[near].to(draw.device),
+            _followed(sums[near, label], anatomy, side, z[near]).to(draw.device),
+            strength,
+        )
         for label, strength in chosen.items()
     )
 
 
-def _followed(
-    muscle: NDArray[np.bool_], anatomy: Anatomy, middle: NDArray[np.float32], mirror: float
-) -> NDArray[np.float64]:
-    """Middle (y, x) and radius of a muscle (k, y, x) in each slice, (k, 3).
+def _muscles(side: str) -> list[int]:
+    """Codes of the muscles of one limb, rising."""
+    return sorted(e.index for e in load_labels() if e.tissue == "muscle" and e.side == side)
+
+
+def _followed(sums: Tensor, anatomy: Anatomy, side: str, z: Tensor) -> Tensor:
+    """Middle (y, x) and radius of a muscle in each slice, (k, 3), from its sums (k, 3).
 
     Where it is not, the radius is zero and the middle that of the nearest slice that has it.
     """
     sx, sy = (PIXEL_STEP * s for s in anatomy.spacing[:2])
-    pixels = muscle.sum(axis=(1, 2))
-    has = np.flatnonzero(pixels)
-    y = (muscle.sum(axis=2) @ np.arange(muscle.shape[1]))[has] / pixels[has] * sy
-    x = (muscle.sum(axis=1) @ np.arange(muscle.shape[2]))[has] / pixels[has] * sx
-    every = np.arange(len(pixels))
-    y = np.interp(every, has, y - middle[has, 1])
-    x = np.interp(every, has, mirror * (x - middle[has, 0]))
-    return np.stack([y, x, np.sqrt(pixels * sx * sy / np.pi)], axis=1)
+    mirror = -1.0 if side == "right" else 1.0
+    pixels, of_y, of_x = sums.unbind(1)
+    middle, has = middle_at(anatomy, side, z), pixels > 0
+    y = of_y[has] / pixels[has] * sy - middle[has, 1]
+    x = mirror * (of_x[has] / pixels[has] * sx - middle[has, 0])
+    every = torch.arange(len(pixels), dtype=torch.float64, device="cpu")
+    path = interp(every, every[has], torch.stack([y, x], dim=1))
+    return torch.cat([path, (pixels * sx * sy / math.pi).sqrt()[:, None]], dim=1)

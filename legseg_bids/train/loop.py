@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,18 @@ from torch import Tensor, nn
 
 from legseg_bids.networks import create
 from legseg_bids.synth.atlas import Anatomy
+from legseg_bids.synth.composite import Composite
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.train.batches import VALIDATION_SEED, locator_batch, segmentation_batch
-from legseg_bids.train.losses import locator_loss, segmentation_loss
+from legseg_bids.synth.register import MUSCLES
+from legseg_bids.train.ahead import Ahead, InTurn, Supply
+from legseg_bids.train.batches import VALIDATION_SEED, make_batch
+from legseg_bids.train.beginning import weights_to_begin_with
+from legseg_bids.train.losses import locator_loss, partial_loss, segmentation_loss
 from legseg_bids.train.recipe import Recipe, network_options
 
 #: From this share of the time on, batch normalisation keeps its statistics: the network then
 #: trains on exactly what it will compute later.
 FREEZE_AT = 0.6
-#: From this share on, stacks are large; before, many small ones teach more per second.
-GROW_AT = 0.75
 WARM_UP = 0.02
 EMA_DECAY = 0.995
 
@@ -75,7 +78,7 @@ def new_state(recipe: Recipe, device: str) -> State:
 
 
 def save_state(state: State, path: Path) -> None:
-    """Write a checkpoint in one piece."""
+    """Write a checkpoint in one piece, readable without the device."""
     partial = path.with_suffix(".tmp")
     content = {
         "network": state.network.state_dict(),
@@ -85,28 +88,44 @@ def save_state(state: State, path: Path) -> None:
         "seconds": state.seconds,
         "since": state.since,
     }
-    torch.save(content, partial)
+    torch.save(_on_cpu(content), partial)
     partial.replace(path)
 
 
+def _on_cpu(content: Any) -> Any:
+    """The same with all its tensors on the CPU."""
+    if isinstance(content, Mapping):
+        return {k: _on_cpu(v) for k, v in content.items()}
+    if isinstance(content, list):
+        return [_on_cpu(v) for v in content]
+    return content.cpu() if isinstance(content, Tensor) else content
+
+
 def restore_state(state: State, path: Path) -> None:
-    """Continue from a checkpoint."""
-    content = torch.load(path, weights_only=True)
+    """Continue from a checkpoint, on the network's device."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
     state.network.load_state_dict(content["network"])
-    state.average = content["average"]
+    state.average = _beside(content["average"], state.network)
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.seconds = content["step"], content["seconds"]
     state.since = content.get("since", 0.0)
 
 
-def start_from(state: State, path: Path) -> None:
-    """Begin a new schedule with the averaged weights of another run's checkpoint.
+def _beside(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The weights on a network's device."""
+    device = next(network.parameters()).device
+    return {k: v.to(device) for k, v in weights.items()}
 
-    Steps and seconds go on counting; the optimiser begins anew.
+
+def start_from(state: State, path: Path, recipe: Recipe) -> None:
+    """Begin a new schedule with the weights of another run, or of a model.
+
+    Steps and seconds go on counting; the optimiser begins anew. What may be given, and what is
+    raised: :func:`legseg_bids.train.beginning.weights_to_begin_with`.
     """
-    content = torch.load(path, weights_only=True)
+    content = weights_to_begin_with(path, recipe, state.network)
     state.network.load_state_dict(content["average"])
-    state.average = content["average"]
+    state.average = _beside(content["average"], state.network)
     state.step, state.seconds = content["step"], content["seconds"]
     state.since = state.seconds
 
@@ -135,7 +154,15 @@ def _loss(recipe: Recipe, network: nn.Module, batch: Sequence[Tensor], device: s
         out = network(moved[0])
     if recipe.kind == "locator":
         return locator_loss(out[0].float(), out[1].float(), moved[1], moved[2])
+    if bool((batch[1] < 0).any()):
+        return partial_loss(out, moved[1], named_channels(recipe, device))
     return segmentation_loss(out, moved[1])
+
+
+def named_channels(recipe: Recipe, device: str = "cpu") -> Tensor:
+    """Which channels are muscles that partial maps name, bool (channels,)."""
+    named = [label in MUSCLES.values() for label in recipe.channels]
+    return torch.tensor(named, device=device)
 
 
 def train_step(
@@ -178,20 +205,17 @@ def dice_per_channel(
     network: nn.Module, batches: Sequence[Sequence[Tensor]], device: str
 ) -> Tensor:
     """Dice coefficient of every channel over all batches; NaN where a channel never occurs."""
-    hit = size = None
-    for image, target in batches:
-        with torch.inference_mode():
-            labels = network(image.to(device)).argmax(1).cpu()
-            classes = int(network.head.out_channels)  # type: ignore[union-attr, arg-type]
-        if hit is None or size is None:
-            hit, size = torch.zeros(classes), torch.zeros(classes)
-        for channel in range(classes):
-            own, truth = labels == channel, target == channel
-            hit[channel] += float((own & truth).sum())
-            size[channel] += float(own.sum() + truth.sum())
-    if hit is None or size is None:
+    if not batches:
         msg = "no validation batch; expected at least one"
         raise ValueError(msg)
+    classes = int(network.head.out_channels)  # type: ignore[union-attr, arg-type]
+    hit, size = torch.zeros(2, classes, device="cpu")
+    for image, target in batches:
+        truth = target.to(device)
+        with torch.inference_mode():
+            labels = network(image.to(device)).argmax(1)
+        for total, found in ((hit, labels[labels == truth]), (size, labels), (size, truth)):
+            total += torch.bincount(found[found >= 0], minlength=classes).cpu()
     return 2 * hit / size
 
 
@@ -199,16 +223,15 @@ def accuracy(
     network: nn.Module, batches: Sequence[Sequence[Tensor]], device: str
 ) -> tuple[float, float]:
     """Share of slices whose side and whose part are right."""
-    right = torch.zeros(2)
+    right = torch.zeros(2, device="cpu")
     total = 0
     for image, sides, parts in batches:
         with torch.inference_mode():
             side, part = (o.argmax(1).cpu() for o in network(image.to(device)))
-        known = parts >= 0
+        known = parts.cpu() >= 0
         total += int(known.sum())
-        right += torch.tensor(
-            [float(((a == b) & known).sum()) for a, b in ((side, sides), (part, parts))]
-        )
+        pairs = ((side, sides.cpu()), (part, parts.cpu()))
+        right += torch.stack([((a == b) & known).sum() for a, b in pairs])
     return float(right[0] / total), float(right[1] / total)
 
 
@@ -226,16 +249,6 @@ def evaluate_average(
     return {"dice": float(dice[reported].nanmean())}
 
 
-def make_batch(
-    recipe: Recipe, anatomies: Sequence[Anatomy], seed: int, ranges: Ranges, share: float = 1.0
-) -> Sequence[Tensor]:
-    """One batch of the recipe's kind, for this share of the training time."""
-    if recipe.kind == "locator":
-        return locator_batch(recipe, anatomies, seed, ranges)
-    extent = "small" if share < GROW_AT else "large"
-    return segmentation_batch(recipe, anatomies, seed, ranges, extent)
-
-
 def train(
     recipe: Recipe,
     anatomies: Sequence[Anatomy],
@@ -247,6 +260,8 @@ def train(
     validation_batches: int = 6,
     say: Callable[[str], Any] = print,
     begin: Path | None = None,
+    composites: Sequence[Composite] = (),
+    workers: int = 0,
 ) -> dict[str, float]:
     """Train for a given time, or go on where an earlier run stopped.
 
@@ -261,7 +276,13 @@ def train(
     report_every : float
         Seconds between validations and checkpoints.
     begin : Path, optional
-        Checkpoint of another run whose weights are refined with a new schedule.
+        Checkpoint of another run, or a model's folder, whose weights are refined with a new
+        schedule.
+    composites : sequence of Composite
+        Partially labelled people, of whom the recipe's share of the stacks is made.
+    workers : int
+        Processes that make the batches ahead, on the CPU; with none each is made on the device
+        when it is needed. The training sees the same batches with any number of them.
 
     Returns
     -------
@@ -276,20 +297,36 @@ def train(
         restore_state(state, checkpoint)
         say(f"{recipe.name}: going on from step {state.step}, {state.seconds / 60:.1f} min")
     elif begin is not None:
-        start_from(state, begin)
+        start_from(state, begin, recipe)
         say(f"{recipe.name}: a new schedule from step {state.step} of {begin}")
     strangers = [a.of_people(recipe.held_out, only=True) for a in anatomies]
     anatomies = [a.of_people(recipe.held_out) for a in anatomies]
     validation = [
-        make_batch(recipe, strangers, VALIDATION_SEED + k, ranges)
+        make_batch(recipe, strangers, VALIDATION_SEED + k, ranges, device=device)
         for k in range(validation_batches)
     ]
+    supply = Supply(recipe, anatomies, ranges, composites)
+    with closing(Ahead(supply, workers) if workers else InTurn(supply, device)) as source:
+        return _until(minutes, recipe, state, source, validation, folder, report_every, say)
+
+
+def _until(
+    minutes: float,
+    recipe: Recipe,
+    state: State,
+    source: Ahead | InTurn,
+    validation: Sequence[Sequence[Tensor]],
+    folder: Path,
+    report_every: float,
+    say: Callable[[str], Any],
+) -> dict[str, float]:
+    """Steps, validations and checkpoints until the schedule's minutes have passed."""
+    device = str(next(state.network.parameters()).device)
     figures: dict[str, float] = {}
     losses: list[float] = []
     started, last, already = time.monotonic(), time.monotonic(), state.seconds
     while (share := state.share(minutes)) < 1.0 or not figures:
-        seed = recipe.seed * 10_000_000 + state.step
-        batch = make_batch(recipe, anatomies, seed, ranges, share)
+        batch = source.batch(recipe.seed * 10_000_000 + state.step, share)
         losses.append(train_step(recipe, state, batch, share, device))
         now = time.monotonic()
         state.seconds = already + now - started
@@ -301,7 +338,7 @@ def train(
             _log(folder / "log.csv", state, figures)
             text = ", ".join(f"{k} {v:.4f}" for k, v in figures.items())
             say(f"{recipe.name}: step {state.step}, {state.seconds / 60:.1f} min, {text}")
-            save_state(state, checkpoint)
+            save_state(state, folder / "checkpoint.pt")
             losses, last = [], time.monotonic()
     return figures
 

@@ -29,11 +29,13 @@ class Recipe:
     channels : tuple of int
         Left label of each output channel (segmentation).
     region : str
-        ``upper`` or ``lower`` (segmentation).
+        ``upper``, ``lower`` or ``hip`` (segmentation).
     people : str
         Folder below the atlas with partial maps of more people; empty: the anatomies only.
     blend : bool
         Whether the anatomies are given one another's shapes even without such a folder.
+    partial_share : float
+        Share of the stacks that are made from those people's own maps, with the labels they have.
     held_out : tuple of str
         How the names of those people begin that only the validation sees.
     size, pixel_mm : int, float
@@ -52,6 +54,7 @@ class Recipe:
     region: str = ""
     people: str = ""
     blend: bool = False
+    partial_share: float = 0.0
     held_out: tuple[str, ...] = ()
     size: int = 128
     pixel_mm: float = 3.0
@@ -65,7 +68,7 @@ def shipped_recipes() -> tuple[str, ...]:
     Examples
     --------
     >>> shipped_recipes()
-    ('locator', 'lower_leg', 'thigh')
+    ('hip', 'locator', 'lower_leg', 'thigh')
     """
     folder = resources.files("legseg_bids.train") / "data"
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))

@@ -20,6 +20,7 @@ from legseg_bids.segment.merge import Labels
 from legseg_bids.segment.models import Model, SegmentationSpec
 from legseg_bids.synth.atlas import Anatomy, load_anatomy
 from legseg_bids.synth.ranges import Ranges
+from legseg_bids.synth.sample import REGION_REACH
 
 SETTING = Setting(pixel=4.0, slice_distance=10.0, coverage=60.0, noise=0.0, shading=0.0)
 PLAIN = replace(Ranges(), disease_probability=0.0, atrophy_probability=0.0, drop_off_probability=0)
@@ -64,8 +65,31 @@ def test_a_seed_is_a_person(anatomy: Anatomy, trial: Trial) -> None:
     np.testing.assert_array_equal(again.water.data, trial.water.data)
     np.testing.assert_array_equal(loud.labels, trial.labels)
     assert (other.labels != trial.labels).any()
-    air = trial.labels == 0
-    assert loud.water.data[air].std() > trial.water.data[air].std()
+    air = trial.water.data == 0
+    assert loud.water.data[air].std() > 5
+
+
+@pytest.mark.parametrize(
+    "fault", [{"wrapped": 0.3}, {"ghosts": 0.2}, {"resolved": 0.4}, {"lost": 0.4}]
+)
+def test_faults_of_a_scan_change_images_and_not_the_truth(
+    anatomy: Anatomy, trial: Trial, fault: dict[str, float]
+) -> None:
+    spoilt = simulate_trial(anatomy, "left", "upper", replace(SETTING, **fault), 5, PLAIN)
+    np.testing.assert_array_equal(spoilt.labels, trial.labels)
+    for name in ("water", "fat"):
+        a, b = (getattr(one, name).data for one in (spoilt, trial))
+        assert np.isfinite(a).all()
+        assert abs(a - b).max() > 10
+    if "lost" in fault:
+        level = (spoilt.water.data / trial.water.data.clip(1)).max(axis=(0, 1))
+        assert (level < 0.5).sum() == round(0.4 * trial.water.shape[2])
+
+
+@pytest.mark.parametrize("region", REGION_REACH)
+def test_every_region_has_trials(anatomy: Anatomy, region: str) -> None:
+    found = simulate_trial(anatomy, "right", region, SETTING, 3, PLAIN)
+    assert (found.labels > 0).any()
 
 
 def test_disease_is_fat_in_muscle(anatomy: Anatomy, trial: Trial) -> None:

@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from legseg_bids.errors import ImageError
+from legseg_bids.synth import atlas
 from legseg_bids.synth.atlas import (
     CARTILAGE,
+    CLOSING_MM,
+    CLOSING_PELVIS_MM,
+    PELVIS_MM2,
     SHIFTS,
     code_table,
     load_anatomy,
@@ -29,6 +33,8 @@ from legseg_bids.synth.shape import unpack
         ("atlas", 70, CARTILAGE),
         ("atlas", 90, 0),  # fat is not a structure of its own
         ("atlas", 166, 111),
+        ("atlas", 165, 121),  # the sacrum, of either side
+        ("musclemap", 6160, 121),
         ("musclemap", 7101, 55),
         ("musclemap", 7102, 56),
     ],
@@ -41,6 +47,65 @@ def test_sides_do_not_overlap() -> None:
     assert not (side_codes("left") & side_codes("right")).any()
     assert side_codes("left")[55]
     assert side_codes("right")[56]
+
+
+def test_the_sacrum_is_of_no_side() -> None:
+    assert not side_codes("left")[121]
+    assert not side_codes("right")[121]
+    assert code_table("atlas")[164] == 101  # the hip bone beside it keeps its side
+
+
+def two_bars(gap: int, left: int, right: int) -> np.ndarray:
+    """Two upright bars of two codes with so many pixels between them."""
+    codes = np.zeros((40, 60 + gap), np.uint8)
+    codes[5:35, 20:30], codes[5:35, 30 + gap : 40 + gap] = left, right
+    return codes
+
+
+def inside(codes: np.ndarray, pixel: float = 1.0) -> np.ndarray:
+    packed = pack_slice(codes, codes > 0, pixel)
+    return (unpack(torch.from_numpy(packed[None])).compartment[0] == 0).numpy()
+
+
+@pytest.mark.parametrize(
+    ("gap", "left", "right", "closed"),
+    [
+        (40, 101, 102, True),  # hip bones: the cavity between them is inside
+        (50, 101, 102, True),
+        (100, 101, 102, False),
+        (40, 55, 56, False),  # two thighs have air between them
+        (40, 55, 59, False),
+        (20, 55, 59, True),
+        (20, 55, 56, False),  # however near they are
+        (40, 101, 56, True),  # one hip bone is enough
+    ],
+)
+def test_cavities_of_the_pelvis_are_inside(gap: int, left: int, right: int, closed: bool) -> None:
+    within = inside(two_bars(gap, left, right))
+    assert bool(within[20, 30 + gap // 2]) == closed
+    assert within[20, 25]
+    assert not within[0, 0]
+
+
+def test_a_little_hip_bone_makes_no_pelvis() -> None:
+    for pixels, closed in ((PELVIS_MM2 / 4 - 1, False), (PELVIS_MM2 / 4, True)):
+        codes = two_bars(20, 55, 56)
+        codes[codes == 55] = np.where(np.arange((codes == 55).sum()) < pixels, 101, 55)
+        assert bool(inside(codes, pixel=2.0)[20, 40]) == closed
+
+
+def test_a_pelvis_is_closed_wider_than_a_thigh() -> None:
+    assert CLOSING_PELVIS_MM > CLOSING_MM
+
+
+def test_another_packing_is_another_cache(
+    atlas_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anatomy
+) -> None:
+    monkeypatch.setattr(atlas, "prepare", lambda *_: anatomy)
+    for packing in (1, 2, 2):
+        monkeypatch.setattr(atlas, "PACKING", packing)
+        load_anatomy(atlas_dir, "vhm", tmp_path)
+    assert len(list(tmp_path.glob("vhm-*.npy"))) == 2
 
 
 def test_pack_slice_distances() -> None:

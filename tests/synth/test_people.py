@@ -31,7 +31,8 @@ def people(*shifts: float) -> People:
     fields = np.zeros((len(shifts), 3, 6, 5, 5), np.float16)
     fields[:, 1] = np.array(shifts)[:, None, None, None]
     names = tuple(f"person{n}-left" for n in range(len(shifts)))
-    return People(names, fields, np.full(len(shifts), 0.9, np.float32), FRAME)
+    poses = np.zeros((len(shifts), 11), np.float32)
+    return People(names, fields, np.full(len(shifts), 0.9, np.float32), FRAME, poses)
 
 
 def test_displacement_is_linear_between_knots_and_constant_beyond() -> None:
@@ -92,8 +93,8 @@ def test_a_warp_moves_both_sides_alike(anatomy: Anatomy, side: str) -> None:
 
 def swelling(strength: float) -> Swelling:
     """A muscle of 15 mm radius from 500 to 700 mm that runs medially."""
-    height = np.array([480.0, 500.0, 700.0, 720.0])
-    path = np.array([[10, 0, 0], [10, 0, 15], [10, 40, 15], [10, 40, 0]], float)
+    height = torch.tensor([480.0, 500.0, 700.0, 720.0]).double()
+    path = torch.tensor([[10, 0, 0], [10, 0, 15], [10, 40, 15], [10, 40, 0]]).double()
     return Swelling(height, path, strength)
 
 
@@ -124,8 +125,9 @@ def test_swellings_lie_on_muscles_of_their_side(anatomy: Anatomy, side: str) -> 
         for one in warp.swellings:
             # the phantom's muscles are quadrants of a ring around the limb's middle
             inside = (one.height > 450) & (one.height < 850)
-            assert np.hypot(*one.path[inside, :2].T) == pytest.approx(40.0, abs=8.0)
-            assert one.path[inside, 2] == pytest.approx(30.2, abs=6.0)
+            y, x, radius = one.path[inside].T.numpy()
+            assert np.hypot(y, x) == pytest.approx(40.0, abs=8.0)
+            assert radius == pytest.approx(30.2, abs=6.0)
 
 
 def test_a_map_without_muscle_there_has_nothing_to_swell(anatomy: Anatomy) -> None:

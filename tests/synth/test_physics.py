@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.physics import (
@@ -13,6 +15,7 @@ from legseg_bids.synth.physics import (
     dress,
     drop_off,
     fat_fraction,
+    references,
     scan,
     streaky_fat,
     tissue_table,
@@ -132,10 +135,11 @@ def test_opposed_phase_is_dark_where_water_meets_fat() -> None:
 def test_finer_pixels_make_the_dark_line_thinner() -> None:
     water = torch.zeros(1, 40, 40)
     water[..., :21] = 1.0
-    darkest = [
-        float(acquire(water, 1 - water, 2, Draw(1), only("opposed", **share))[0, 10, 9:11].min())
-        for share in ({"fine_pixels_probability": 0.0}, {"fine_pixels_probability": 1.0})
-    ]
+    sharp = {"coarse_pixels_probability": 0.0, "point_spread": (0.5, 0.5)}
+    darkest = []
+    for share in (0.0, 1.0):
+        r = only("opposed", fine_pixels_probability=share, **sharp)
+        darkest.append(float(acquire(water, 1 - water, 2, Draw(1), r)[0, 10, 9:11].min()))
     assert darkest[0] + 0.1 < darkest[1] < 0.9
 
 
@@ -244,3 +248,18 @@ def test_tissue_tables() -> None:
     assert tissue_table("muscle")[55]
     assert tissue_table("bone")[103]
     assert not tissue_table("bone")[55]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40), st.floats(0, 1), st.booleans())
+def test_references_are_percentiles_of_every_third_value(
+    seed: int, size: int, share: float, ties: bool
+) -> None:
+    draw = Draw(seed)
+    image, inside = draw.normals(3, size, size), draw.rand(3, size, size) < share
+    image = (image * 2).round() if ties else image
+    for found, plane, body in zip(references(image, inside), image, inside, strict=True):
+        values = plane[body & (plane > 0)][::3]
+        if values.numel() < 17:
+            assert found == 1
+        else:
+            assert found == values.kthvalue(max(1, int(0.98 * values.numel()))).values

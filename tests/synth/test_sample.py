@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.sample import channel_table, muscle_share, region_sample
 from legseg_bids.synth.slices import SIDES, centred, locator_sample, parts_at
@@ -63,6 +66,19 @@ def test_locator_samples_show_the_side_they_say(anatomy) -> None:
         empty = sample.image.flatten(1).sum(1) == 0
         assert bool((sample.part[empty] == -1).all())
     assert seen == set(SIDES)
+
+
+@given(st.integers(0, 2**31), st.integers(2, 17), st.floats(0, 0.2))
+def test_centred_is_a_roll(seed: int, size: int, share: float) -> None:
+    draw = Draw(seed)
+    image, inside = draw.rand(2, size, size + 1), draw.rand(2, size, size + 1) < share
+    expected = image
+    for axis in (1, 2):
+        there = torch.nonzero(inside.any(0).any(2 - axis)).flatten()
+        if there.numel():
+            middle = (int(there[0]) + int(there[-1]) + 1) // 2
+            expected = torch.roll(expected, image.shape[axis] // 2 - middle, dims=axis)
+    assert torch.equal(centred(image, inside), expected)
 
 
 def test_centred_moves_the_body_to_the_middle() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legseg_bids.synth.draws import Draw
+from legseg_bids.synth.interpolation import interp
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.shape import Grid, limb_mapping, look_up
 
@@ -95,3 +96,21 @@ def test_numbers_are_finite(anatomy) -> None:
     mapping = limb_mapping(anatomy, "right", 600.0, (3.0, -2.0), Draw(5), Ranges())
     for axis in mapping(Grid((3, 8, 8), (6.0, 1.5, 1.5))):
         assert np.isfinite(axis.numpy()).all()
+
+
+@given(
+    st.lists(st.integers(-8000, 8000), min_size=1, max_size=12, unique=True).map(sorted),
+    st.lists(st.floats(-1.2e3, 1.2e3, width=32), min_size=1, max_size=9),
+    st.integers(0, 2**31),
+)
+def test_interpolation_is_that_of_numpy(known: list[int], at: list[float], seed: int) -> None:
+    xp = np.array(known) / 8
+    x = np.array([*at, *xp], np.float32)
+    fp = np.random.default_rng(seed).normal(0, 100, (len(known), 2))
+    found = interp(*(torch.from_numpy(a) for a in (x.reshape(1, -1), xp, fp)))
+    assert found.shape == (1, len(x), 2)
+    for column in (0, 1):
+        expected = np.interp(x, xp, fp[:, column])
+        np.testing.assert_array_equal(found[0, :, column].numpy(), expected)
+        one = interp(torch.from_numpy(x), torch.from_numpy(xp), torch.from_numpy(fp[:, column]))
+        np.testing.assert_array_equal(one.numpy(), expected)

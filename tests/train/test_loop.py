@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from legseg_bids.synth.people import Frame, People
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.train import loop
+from legseg_bids.train import ahead, loop
 from legseg_bids.train.batches import VALIDATION_SEED
 from legseg_bids.train.loop import (
     WARM_UP,
@@ -105,7 +106,7 @@ def test_a_new_schedule_starts_from_averaged_weights(
     first.seconds = 90.0
     save_state(first, tmp_path / "c.pt")
     second = new_state(thigh, "cpu")
-    start_from(second, tmp_path / "c.pt")
+    start_from(second, tmp_path / "c.pt", thigh)
     assert torch.equal(second.network.head.weight, first.average["head.weight"])
     assert not second.optimiser.state
     assert (second.step, second.seconds, second.share(1.0)) == (1, 90.0, 0.0)
@@ -138,14 +139,16 @@ def test_held_out_people_are_only_validated(
 ) -> None:
     frame = Frame((400.0, -100.0, -100.0), (100.0, 50.0, 50.0))
     fields = np.zeros((2, 3, 6, 5, 5), np.float16)
-    known = People(("kept-left", "out-left"), fields, np.ones(2, np.float32), frame)
+    poses = np.zeros((2, 11), np.float32)
+    known = People(("kept-left", "out-left"), fields, np.ones(2, np.float32), frame, poses)
     seen: list[tuple[int, tuple[str, ...]]] = []
 
-    def watch(recipe, anatomies, seed, ranges, share=1.0):
+    def watch(recipe, anatomies, seed, *others, **options):
         seen.append((seed, anatomies[0].people.names))
-        return make_batch(recipe, anatomies, seed, ranges, share)
+        return make_batch(recipe, anatomies, seed, *others, **options)
 
-    monkeypatch.setattr(loop, "make_batch", watch)
+    for module in (loop, ahead):  # validation and training
+        monkeypatch.setattr(module, "make_batch", watch)
     recipe = replace(thigh, held_out=("out",))
     people = [replace(anatomy, people=known)]
     train(recipe, people, tmp_path / "run", 0.003, validation_batches=1, say=lambda _: None)
@@ -186,3 +189,43 @@ def test_dice_of_a_network_that_is_always_right() -> None:
 def test_no_validation_batch_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
         dice_per_channel(torch.nn.Identity(), [], "cpu")
+
+
+def test_everything_is_made_where_the_network_is(anatomy, thigh: Recipe, tmp_path: Path) -> None:
+    state = new_state(thigh, "cpu")
+    target = torch.randint(-1, 7, (2, 4, 16, 16))
+    image = torch.rand(2, 1, 4, 16, 16)
+    train_step(thigh, state, (image, target), 0.1, "cpu")  # torch makes the optimiser's state
+    with torch.device("meta"):  # what is made without saying where has no values
+        for truth in (target, target.clamp_min(0)):
+            assert math.isfinite(train_step(thigh, state, (image, truth), 0.1, "cpu"))
+        state.network.eval()
+        assert not dice_per_channel(state.network, [(image, target)], "cpu").is_meta
+        save_state(state, tmp_path / "c.pt")
+        restore_state(state, tmp_path / "c.pt")
+        start_from(state, tmp_path / "c.pt", thigh)
+    assert not any(v.is_meta for v in state.average.values())
+
+
+def test_dice_counts_known_voxels_only() -> None:
+    class Always(torch.nn.Module):
+        head = torch.nn.Conv3d(1, 3, 1)
+
+        def forward(self, x):
+            return torch.nn.functional.one_hot(x[:, 0].long(), 3).movedim(-1, 1).float()
+
+    image = torch.tensor([1.0, 1.0, 1.0, 0.0]).reshape(1, 1, 1, 1, 4)
+    target = torch.tensor([1, -1, 2, 0]).reshape(1, 1, 1, 4)
+    value = dice_per_channel(Always(), [(image, target)], "cpu")
+    assert value.tolist() == [1.0, 2 * 1 / (3 + 1), 0.0]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", ["thigh", "locator"])
+def test_a_gpu_trains_and_goes_on_on_a_cpu(anatomy, kind: str, run_dir: Path, request) -> None:
+    recipe = request.getfixturevalue(kind)
+    options = {"validation_batches": 1, "report_every": 0.0, "say": lambda _: None}
+    train(recipe, [anatomy], run_dir, 0.02, "cuda", **options)
+    train(recipe, [anatomy], run_dir, 0.04, "cuda", **options)
+    train(recipe, [anatomy], run_dir, 0.06, "cpu", **options)

@@ -26,7 +26,7 @@ from legseg_bids.errors import OutputError
 from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.sample import channel_table, render
+from legseg_bids.synth.sample import View, channel_table, render
 from legseg_bids.synth.shape import Grid, limb_mapping
 from legseg_bids.synth.shape import Mapping as Deformation
 
@@ -214,7 +214,7 @@ def simulate_slices(
     off = (draw.normal(5.0), draw.normal(5.0))
     deform = following(limb_mapping(anatomy, side, middle, off, draw, r), anatomy, side, middle)
     labels = tuple(range(256))
-    shown = render(anatomy, deform, grid, channel_table(labels, side), labels, draw, r, 0.0)
+    shown = render(anatomy, deform, grid, channel_table(labels, side), labels, draw, r, View())
     place = 100 * (z - marks.ankle) / (marks.hip - marks.ankle)
     return shown.image[0].numpy(), shown.target.numpy().astype(np.uint8), place
 

@@ -35,6 +35,7 @@ from legseg_bids.train.losses.truth import IGNORE
 from legseg_bids.train.own.limbs import Limb
 from legseg_bids.train.own.recipe import Recipe
 from legseg_bids.train.own.structures import OTHER
+from legseg_bids.train.workers import begin
 
 #: Slices beyond a patch that are augmented with it, for rotations and shifts to draw from.
 SPARE = 4
@@ -154,10 +155,6 @@ def collate(samples: Sequence[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], 
     return tuple(np.stack(arrays) for arrays in zip(*samples, strict=True))
 
 
-def _one_thread(worker: int) -> None:  # noqa: ARG001
-    torch.set_num_threads(1)
-
-
 def batches(patches: Patches, first: int, workers: int) -> Iterator[Batch]:
     """An endless stream of batches, the same whatever the number of processes.
 
@@ -177,7 +174,7 @@ def batches(patches: Patches, first: int, workers: int) -> Iterator[Batch]:
         options = {
             "prefetch_factor": AHEAD,
             "multiprocessing_context": "forkserver",
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": begin,
         }
     loader = DataLoader(
         patches,
