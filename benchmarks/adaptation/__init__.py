@@ -1,0 +1,1 @@
+"""Real images without labels: do they make a network better that knows simulated legs only."""
