@@ -33,10 +33,10 @@ def merge(candidates: Iterable[RegionResult], shape: tuple[int, int, int]) -> La
     """Settle the overlaps of regions and of sides.
 
     Within a limb any structure beats background, for a network calls background what is
-    not of its region; of two structures the more probable one wins. Slices that the thigh's and the
-    hip's network both saw are the thigh's to tell as far as its structures go: it has seen far more
-    people, and muscles that two networks look for would grow to all that either of them finds. The
-    hip's adds what the thigh's does not know. In the strip where two
+    not of its region; of two structures the more probable one wins. In slices that the
+    thigh's and the hip's network both saw, the thigh's alone tells the structures that it
+    knows: it has seen far more people, and what two networks look for would grow to all that
+    either of them finds. The hip's adds the others. In the strip where two
     limbs overlap, the limb that owns a voxel decides, unless the other limb's network finds
     a structure of its side there that is more probable than the owner's answer, background
     included. What has no side (subcutaneous fat) is the owner's to tell. Voxels that no limb
@@ -66,9 +66,7 @@ def merge(candidates: Iterable[RegionResult], shape: tuple[int, int, int]) -> La
     for result in ordered:
         _check(result, shape)
     settled = [
-        _left_to(thighs[one.side], one)
-        if one.region is Region.HIP and one.side in thighs
-        else one
+        _left_to(thighs[one.side], one) if one.region is Region.HIP and one.side in thighs else one
         for one in ordered
     ]
     for result in settled:
