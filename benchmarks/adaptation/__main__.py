@@ -86,7 +86,7 @@ def _intensity(options: argparse.Namespace) -> Iterator[str]:
 
 def _normalisation(options: argparse.Namespace) -> Iterator[str]:
     source = Source(NETWORK, options.atlas, options.cache, options.models)
-    bench = Bench(source)
+    bench = Bench.load(source)
     yield "simulated held-out people, five bands and their mean"
     for name, figures in normalisation.on_simulated(bench, SHARES, options.people):
         yield f"{name:12} {figures}"
