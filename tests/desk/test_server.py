@@ -48,7 +48,10 @@ def listening(pid: int) -> set[str]:
     """Local addresses of all sockets of a process that wait for connections."""
     inodes = set()
     for path in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(path.readlink())
+        try:
+            target = str(path.readlink())
+        except FileNotFoundError:  # closed since it was listed
+            continue
         if target.startswith("socket:"):
             inodes.add(target[8:-1])
     rows = [
