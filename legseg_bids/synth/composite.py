@@ -26,11 +26,11 @@ from torch import Tensor
 
 from legseg_bids.synth.atlas import PACKING, Anatomy, Landmarks, pack_slice, side_codes
 from legseg_bids.synth.draws import Draw
-from legseg_bids.synth.partial import PADDING, PIXEL, PartialLimb, halves_of, limbs_of
+from legseg_bids.synth.partial import PADDING, PIXEL, PartialLimb, extent_of, halves_of, limbs_of
 from legseg_bids.synth.people import displaced
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.register import MUSCLES, Pose
-from legseg_bids.synth.sample import Sample, View, channel_table, render
+from legseg_bids.synth.sample import SUBCUTANEOUS, Sample, View, channel_table, render
 from legseg_bids.synth.shape import Grid, limb_mapping, look_up
 from legseg_bids.synth.warp import middle_at
 
@@ -160,10 +160,11 @@ def compose(
         The limb's number among them.
     """
     assert anatomy.people is not None
-    rows = np.flatnonzero((ids > 0).any(axis=(0, 1)))
-    rows = np.arange(rows[0], rows[-1] + 1)
-    first = [np.flatnonzero((ids > 0).any(axis=(1 - a, 2)))[0] for a in (0, 1)]
-    last = [np.flatnonzero((ids > 0).any(axis=(1 - a, 2)))[-1] for a in (0, 1)]
+    there = ids > 0
+    labelled = extent_of(np.asarray(there.any(axis=(0, 1))))
+    rows = np.arange(labelled.start, labelled.stop)
+    cut = [extent_of(np.asarray(there.any(axis=(1 - a, 2)))) for a in (0, 1)]
+    first, last = [part.start for part in cut], [part.stop - 1 for part in cut]
     axes = []  # x, y: places of the composed pixels, mm from the middle of the map's first pixel
     for a in (0, 1):
         low, high = first[a] * spacing[a] - MARGIN, last[a] * spacing[a] + MARGIN
@@ -357,6 +358,6 @@ def composite_sample(
 
 def forget(target: Tensor, channels: Sequence[int]) -> Tensor:
     """Leave of a target the labelled muscles and fat under the skin; all else is unnamed."""
-    named = {*MUSCLES.values(), 151}
+    named = {*MUSCLES.values(), SUBCUTANEOUS}
     keep = torch.tensor([label in named for label in channels], device=target.device)
     return torch.where(keep[target], target, UNNAMED)

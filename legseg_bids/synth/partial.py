@@ -103,7 +103,7 @@ def _reduce(
     """Thin out the slices, average over coarse pixels, cut to the muscles."""
     every = max(1, round(SLICE_DISTANCE / spacing[2]))
     z = np.flatnonzero((ids > 0).any(axis=(0, 1)))[::every]
-    x, y = (_extent(np.asarray((ids > 0).any(axis=(1 - a, 2)))) for a in (0, 1))
+    x, y = (extent_of(np.asarray((ids > 0).any(axis=(1 - a, 2)))) for a in (0, 1))
     cut = np.pad(ids[x, y][:, :, z], [(PADDING, PADDING), (PADDING, PADDING), (0, 0)])
     zoom = spacing[:2] / PIXEL
     shares = np.stack(
@@ -115,7 +115,8 @@ def _reduce(
     return PartialLimb(name, shares, (z - z[0]) * spacing[2])
 
 
-def _extent(there: NDArray[np.bool_]) -> slice:
+def extent_of(there: NDArray[np.bool_]) -> slice:
+    """From the first to the last place of a line that holds something."""
     where = np.flatnonzero(there)
     return slice(int(where[0]), int(where[-1]) + 1)
 
