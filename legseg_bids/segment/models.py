@@ -104,6 +104,8 @@ class Model:
         ``name`` of the architecture in the registry, and its keyword arguments.
     sha256 : Mapping of str to str
         Check sums of the weights by path within the bundle.
+    trained : Mapping
+        How it was trained, as the metadata say; empty if they do not.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Model:
     spec: SegmentationSpec | LocatorSpec
     network: Mapping[str, Any]
     sha256: Mapping[str, str]
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def segmentation(self) -> SegmentationSpec:
@@ -283,6 +286,7 @@ def _parse(name: str, path: Path, metadata: Mapping[str, Any]) -> Model:
         spec=_locator(ours) if kind == "locator" else _segmentation(ours),
         network=dict(ours["network"]),
         sha256={str(file): str(digest) for file, digest in ours["sha256"].items()},
+        trained=dict(ours.get("trained", {})),
     )
 
 

@@ -28,8 +28,9 @@ from legseg_bids.synth.atlas import PACKING, Anatomy, Landmarks, pack_slice, sid
 from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.partial import PADDING, PIXEL, PartialLimb, extent_of, halves_of, limbs_of
 from legseg_bids.synth.people import displaced
+from legseg_bids.synth.pose import Pose
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.register import MUSCLES, Pose
+from legseg_bids.synth.register import MUSCLES
 from legseg_bids.synth.sample import SUBCUTANEOUS, Sample, View, channel_table, render
 from legseg_bids.synth.shape import Grid, limb_mapping, look_up
 from legseg_bids.synth.warp import middle_at

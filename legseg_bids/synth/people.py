@@ -52,7 +52,7 @@ class People:
         Mean Dice of the labelled muscles after the registration.
     frame : Frame
     poses : ndarray of float32, shape (people, 11)
-        How each limb lies in the straightened frame, :class:`.register.Pose` as numbers.
+        How each limb lies in the straightened frame, :class:`.pose.Pose` as numbers.
     kept : dict
         The fields on the devices where they were asked for; not sent to other processes.
     """

@@ -24,6 +24,7 @@ from legseg_bids.errors import ImageError
 from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.partial import PIXEL, SLICE_DISTANCE, PartialLimb, limbs_of
 from legseg_bids.synth.people import Frame, People, displaced, load_people, save_people
+from legseg_bids.synth.pose import POSE_NUMBERS, Pose, turned
 from legseg_bids.synth.shape import look_up
 from legseg_bids.synth.warp import middle_at
 
@@ -43,8 +44,6 @@ BENDING, STRETCHING, FOLDING = 0.6, 0.02, 10.0
 LEAST_JACOBIAN = 0.3
 #: Fits below this mean Dice are left out.
 LEAST_AGREEMENT = 0.75
-#: How many numbers a pose is.
-POSE_NUMBERS = 11
 #: A change here makes every table anew.
 VERSION = 2
 
@@ -95,60 +94,6 @@ class Straight:
     grid: Frame
     knots: Frame
     shape: tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How a limb lies in the straightened frame of an anatomy.
-
-    Attributes
-    ----------
-    height, length : float
-        Height in the frame of the limb's middle (mm), and the frame's mm per mm along the limb.
-    middle : float
-        Of the limb's slices, mm above its lowest.
-    width, turn : float
-        The frame's mm per mm across the limb, and its rotation, radians.
-    centre : tuple of float
-        Middle of the limb's muscles in its own plane (y, x), mm; see :class:`PartialLimb`.
-    shift, lean : tuple of float
-        Of that middle from the frame's axis (y, x), mm, and mm per mm along the limb.
-    """
-
-    height: float
-    length: float
-    middle: float
-    width: float
-    turn: float
-    centre: tuple[float, float]
-    shift: tuple[float, float]
-    lean: tuple[float, float]
-
-    def as_numbers(self) -> tuple[float, ...]:
-        """In the order of the fields."""
-        flat = (self.height, self.length, self.middle, self.width, self.turn)
-        return (*flat, *self.centre, *self.shift, *self.lean)
-
-    @staticmethod
-    def from_numbers(numbers: Sequence[float]) -> Pose:
-        """What :meth:`as_numbers` gave."""
-        a = [float(n) for n in numbers]
-        return Pose(*a[:5], (a[5], a[6]), (a[7], a[8]), (a[9], a[10]))
-
-    def places(self, height: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        """Where pixels (y, x in mm of the limb's plane) of slices lie, (z, y, x, 3), mm."""
-        dz = (height - self.middle) * self.length
-        y, x = y - self.centre[0], x - self.centre[1]
-        turned = _turned(y, x, y.new_tensor(self.turn))
-        y, x = (a * self.width + s for a, s in zip(turned, self.shift, strict=True))
-        y, x = (a + (n * dz)[:, None, None] for a, n in zip((y, x), self.lean, strict=True))
-        z = (self.height + dz)[:, None, None]
-        return torch.stack(torch.broadcast_tensors(z, y, x), dim=-1)
-
-
-def _turned(y: Tensor, x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    return cos * y + sin * x, cos * x - sin * y
 
 
 @dataclass(frozen=True)
@@ -228,7 +173,7 @@ class _Moving:
         n = self.numbers
         dz = (self.height - self.height.mean()) * self.scale * torch.exp(0.02 * n[1])
         z = self.level + 5.0 * n[0] + dz
-        y, x = _turned(self.plane[..., 0], self.plane[..., 1], 0.05 * n[2])
+        y, x = turned(self.plane[..., 0], self.plane[..., 1], 0.05 * n[2])
         width = self.ratio * torch.exp(0.02 * n[3])
         y = y * width + 2.0 * n[4] + (0.02 * n[6] * dz)[:, None, None]
         x = x * width + 2.0 * n[5] + (0.02 * n[7] * dz)[:, None, None]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from legseg_bids.errors import ModelError
-from legseg_bids.segment.models import METADATA, TORCH
+from legseg_bids.segment.models import TORCH, load_model
+from legseg_bids.train.heads import inherited_rows
 from legseg_bids.train.recipe import Recipe
 
 WANTED = "expected the checkpoint.pt of a run, or the folder of a model, of the same architecture"
@@ -67,29 +67,16 @@ def _of_model(folder: Path, recipe: Recipe, network: nn.Module) -> dict[str, Any
     """A model's weights as a checkpoint; steps and minutes count for the same network only."""
     from safetensors.torch import load
 
-    legseg = json.loads((folder / METADATA).read_text(encoding="utf-8"))["legseg"]
-    if legseg["kind"] != recipe.kind:
-        msg = f"it is of the kind {legseg['kind']}, the recipe {recipe.name} of {recipe.kind}"
-        raise ValueError(msg)
-    halves = load((folder / TORCH).read_bytes())
+    place = folder.resolve()
+    model = load_model(place.parent, place.name, verify=False)
+    known = model.segmentation.channels if recipe.kind == "segmentation" else ()
+    halves = load(model.weights(TORCH))
     weights = {k: v.float() if v.is_floating_point() else v for k, v in halves.items()}
-    known = tuple(legseg.get("channels", recipe.channels))
     if known == recipe.channels:
-        trained = legseg["trained"]
-        seconds = 60.0 * trained["minutes"]
-        return {"average": weights, "step": trained["steps"], "seconds": seconds}
-    return {"average": _with_head(weights, network, known, recipe), "step": 0, "seconds": 0.0}
-
-
-def _with_head(
-    weights: dict[str, Tensor], network: nn.Module, known: Sequence[int], recipe: Recipe
-) -> dict[str, Tensor]:
-    """The weights with a new last layer; rows of structures that both networks know are kept."""
-    fresh = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+        seconds = 60.0 * model.trained["minutes"]
+        return {"average": weights, "step": model.trained["steps"], "seconds": seconds}
+    sources = [known.index(label) if label in known else None for label in recipe.channels]
+    fresh = network.state_dict()
     for name in (k for k in weights if k.startswith("head.")):
-        rows = fresh[name]
-        for row, label in enumerate(recipe.channels):
-            if label in known:
-                rows[row] = weights[name][list(known).index(label)]
-        weights[name] = rows
-    return weights
+        weights[name] = inherited_rows(weights[name], fresh[name].detach().cpu(), sources)
+    return {"average": weights, "step": 0, "seconds": 0.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from legseg_bids.synth.register import MUSCLES
 from legseg_bids.train.ahead import Ahead, InTurn, Supply
 from legseg_bids.train.batches import VALIDATION_SEED, make_batch
 from legseg_bids.train.beginning import weights_to_begin_with
+from legseg_bids.train.deep import CoarseHeads
 from legseg_bids.train.losses import locator_loss, partial_loss, segmentation_loss
 from legseg_bids.train.recipe import Recipe, network_options
 
@@ -37,12 +39,13 @@ class State:
     """Everything that a resumed training needs.
 
     ``seconds`` are those of all training of these weights, ``since`` how many of them had passed
-    when the present schedule began.
+    when the present schedule began. ``coarse`` are the heads of deep supervision, if any.
     """
 
     network: nn.Module
     average: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
+    coarse: CoarseHeads | None = None
     step: int = 0
     seconds: float = 0.0
     since: float = 0.0
@@ -70,11 +73,19 @@ def new_state(recipe: Recipe, device: str) -> State:
     """A freshly initialised network and optimiser."""
     torch.manual_seed(recipe.seed)
     network = create(recipe.network["name"], **network_options(recipe)).to(device)
+    coarse = None
+    if recipe.deep_supervision:
+        features = recipe.network["features"]
+        coarse = CoarseHeads(network, features, recipe.deep_supervision).to(device)
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        _parameters(network, coarse), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    return State(network, average, optimiser)
+    return State(network, average, optimiser, coarse)
+
+
+def _parameters(network: nn.Module, coarse: CoarseHeads | None) -> list[nn.Parameter]:
+    return [*network.parameters(), *(coarse.parameters() if coarse else ())]
 
 
 def save_state(state: State, path: Path) -> None:
@@ -87,6 +98,7 @@ def save_state(state: State, path: Path) -> None:
         "step": state.step,
         "seconds": state.seconds,
         "since": state.since,
+        "coarse": state.coarse.state_dict() if state.coarse else {},
     }
     torch.save(_on_cpu(content), partial)
     partial.replace(path)
@@ -109,6 +121,8 @@ def restore_state(state: State, path: Path) -> None:
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.seconds = content["step"], content["seconds"]
     state.since = content.get("since", 0.0)
+    if state.coarse:
+        state.coarse.load_state_dict(content["coarse"])
 
 
 def _beside(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -148,15 +162,19 @@ def freeze_statistics(network: nn.Module) -> None:
             module.eval()
 
 
-def _loss(recipe: Recipe, network: nn.Module, batch: Sequence[Tensor], device: str) -> Tensor:
+def _loss(recipe: Recipe, state: State, batch: Sequence[Tensor], device: str) -> Tensor:
     moved = [b.to(device) for b in batch]
     with torch.autocast(device.split(":")[0], torch.bfloat16):
-        out = network(moved[0])
+        out = state.network(moved[0])
+        levels = state.coarse() if state.coarse else []
     if recipe.kind == "locator":
         return locator_loss(out[0].float(), out[1].float(), moved[1], moved[2])
+    loss = segmentation_loss
     if bool((batch[1] < 0).any()):
-        return partial_loss(out, moved[1], named_channels(recipe, device))
-    return segmentation_loss(out, moved[1])
+        loss = functools.partial(partial_loss, named=named_channels(recipe, device))
+    if state.coarse:
+        return state.coarse.joined(loss, out, levels, moved[1])
+    return loss(out, moved[1])
 
 
 def named_channels(recipe: Recipe, device: str = "cpu") -> Tensor:
@@ -175,9 +193,9 @@ def train_step(
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(share, recipe.learning_rate)
     state.optimiser.zero_grad(set_to_none=True)
-    loss = _loss(recipe, state.network, batch, device)
+    loss = _loss(recipe, state, batch, device)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    norm = nn.utils.clip_grad_norm_(_parameters(state.network, state.coarse), 1.0)
     state.step += 1
     if not bool(torch.isfinite(loss)):
         go_back(state)

@@ -36,6 +36,8 @@ class Recipe:
         Whether the anatomies are given one another's shapes even without such a folder.
     partial_share : float
         Share of the stacks that are made from those people's own maps, with the labels they have.
+    deep_supervision : tuple of float
+        Weights of the losses of the coarser levels, beside 1 of the finest; empty: none.
     held_out : tuple of str
         How the names of those people begin that only the validation sees.
     size, pixel_mm : int, float
@@ -55,6 +57,7 @@ class Recipe:
     people: str = ""
     blend: bool = False
     partial_share: float = 0.0
+    deep_supervision: tuple[float, ...] = ()
     held_out: tuple[str, ...] = ()
     size: int = 128
     pixel_mm: float = 3.0

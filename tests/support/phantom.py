@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from legseg_bids.synth.partial import PartialLimb
-    from legseg_bids.synth.register import Pose
+    from legseg_bids.synth.pose import Pose
 
 SPACING = (4.0, 4.0, 10.0)
 SHAPE = (90, 40, 90)
@@ -99,7 +99,7 @@ def true_pose(limb: PartialLimb) -> Pose:
     A limb's own plane begins :data:`~legseg_bids.synth.partial.PADDING` pixels before its muscles.
     """
     from legseg_bids.synth.partial import PADDING, PIXEL
-    from legseg_bids.synth.register import Pose
+    from legseg_bids.synth.pose import Pose
 
     middle = float(limb.height.mean())
     # muscles reach less than 62 mm from the middle: 58 mm lateral of it, 60 mm behind it

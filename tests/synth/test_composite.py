@@ -35,8 +35,9 @@ from legseg_bids.synth.composite import (
 )
 from legseg_bids.synth.partial import PIXEL, PartialLimb, halves_of, limbs_of
 from legseg_bids.synth.people import Frame, People
+from legseg_bids.synth.pose import Pose
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.register import MUSCLES, Pose, Straight, with_people
+from legseg_bids.synth.register import MUSCLES, Straight, with_people
 from legseg_bids.synth.shape import unpack
 
 FIRST, SECOND = "someone_0001", "someone_0002"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from legseg_bids.errors import LegsegError
+from legseg_bids.segment.models import TORCH
 from legseg_bids.train.export import rounded, segmentation_facts
 from legseg_bids.train.loop import State, new_state, save_state, start_from, update_average
 from legseg_bids.train.recipe import Recipe, load_recipe
@@ -38,12 +40,19 @@ def differing(recipe: Recipe, seed: int = 9) -> State:
 
 def write_model(folder: Path, recipe: Recipe, weights: Mapping[str, Tensor]) -> Path:
     """A model's folder as the export writes it, without what the application computes with."""
-    trained = {"steps": STEPS, "minutes": MINUTES}
-    facts = {"legseg": {**segmentation_facts(recipe), "trained": trained}}
+    content = save(rounded(weights))
+    legseg = {
+        **segmentation_facts(recipe),
+        "bytes_per_voxel": 1000,
+        "network": dict(recipe.network),
+        "sha256": {TORCH: hashlib.sha256(content).hexdigest()},
+        "trained": {"steps": STEPS, "minutes": MINUTES},
+    }
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
+    facts = {"version": "1.0", "legseg": legseg}
     (folder / "configs" / "metadata.json").write_text(json.dumps(facts))
-    (folder / "models" / "model.safetensors").write_bytes(save(rounded(weights)))
+    (folder / TORCH).write_bytes(content)
     return folder
 
 
@@ -181,7 +190,12 @@ def broken(folder: Path, what: str, thigh: Recipe) -> Path:
     if what == "a locator":
         return Path(shutil.copytree(MODELS / "locator", folder))
     out = write_model(folder, thigh, new_state(thigh, "cpu").average)
-    (out / "models" / "model.safetensors").unlink()
+    if what == "damaged weights":
+        content = bytearray((out / TORCH).read_bytes())
+        content[-1] ^= 1
+        (out / TORCH).write_bytes(content)
+    else:
+        (out / TORCH).unlink()
     return out
 
 
@@ -192,6 +206,7 @@ def broken(folder: Path, what: str, thigh: Recipe) -> Path:
         "an empty folder",
         "no checkpoint",
         "no weights",
+        "damaged weights",
         "another network",
         "a locator",
     ],

@@ -292,7 +292,7 @@ def _onnx(network: Any, patch: Sequence[int]) -> bytes:
     """ONNX with free axes, so that both engines can be compared on any multiple of the step."""
     import torch
 
-    from legseg_bids.train.export import traced
+    from legseg_bids.train.onnx_file import traced
 
     free = {0: "n", **{2 + i: axis for i, axis in enumerate("zyx"[-len(patch) :])}}
     with warnings.catch_warnings():

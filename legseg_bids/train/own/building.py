@@ -16,6 +16,7 @@ from legseg_bids.networks import create
 from legseg_bids.networks.residual_unet import total_step
 from legseg_bids.networks.resnet_unet import ResNet34UNet
 from legseg_bids.segment.models import TORCH, UNREPORTED, Model, find_models_dir, load_model
+from legseg_bids.train.heads import inherited_rows
 from legseg_bids.train.imagenet import begin_with_imagenet
 from legseg_bids.train.own.recipe import Recipe
 from legseg_bids.train.own.structures import class_name, meaning_of
@@ -249,7 +250,7 @@ def start_from_bundle(network: nn.Module, recipe: Recipe, channels: Sequence[int
         elif given is not None and given.shape == own.shape:
             merged[name] = given
         elif given is not None and _is_head(given, own, len(old), len(channels)):
-            merged[name] = _rows(given, own, plan)
+            merged[name] = inherited_rows(given, own, plan.sources)
         else:
             problems.append(name)
     if problems or set(weights) - set(merged):
@@ -297,15 +298,7 @@ def _reordered(
     """The last layer's rows in the new order; every other weight as it is."""
     last = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Conv3d)][-1]
     ours = name.rpartition(".")[0] == last and given.shape[0] == len(plan.old)
-    return _rows(given, own, plan) if ours else given
-
-
-def _rows(given: Tensor, own: Tensor, plan: Inherited) -> Tensor:
-    out = own.clone()
-    for row, source in enumerate(plan.sources):
-        if source is not None:
-            out[row] = given[source].to(own.dtype)
-    return out
+    return inherited_rows(given, own, plan.sources) if ours else given
 
 
 def channels_of(classes: Sequence[int], other: bool) -> tuple[int, ...]:

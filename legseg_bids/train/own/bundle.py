@@ -16,8 +16,9 @@ from torch import nn
 from legseg_bids.anatomy.regions import Region
 from legseg_bids.bids.write import write_json, write_text
 from legseg_bids.segment.models import METADATA, ONNX, TORCH
-from legseg_bids.train.export import bytes_per_voxel, metadata, onnx_bytes, rounded
+from legseg_bids.train.export import metadata, rounded
 from legseg_bids.train.importing.bundle import bundle_name, new_bundle
+from legseg_bids.train.onnx_file import bytes_per_voxel, onnx_bytes
 from legseg_bids.train.own import checkpoints
 from legseg_bids.train.own.building import receptive_radius, step_of
 from legseg_bids.train.own.checkpoints import BEST
