@@ -47,7 +47,9 @@ def compare(output: Path, reference: Path, groups: Groups) -> Iterator[Row]:
 
     Columns: ``image``, ``structure``, ``dice``, ``distance`` (95th percentile of the distance
     between the outlines, mm), ``error`` (relative volume error, in percent), ``volume`` and
-    ``found`` (mL). An output that is missing has found nothing.
+    ``found`` (mL), and ``within``, the Dice coefficient over the slices in which the reference has
+    this structure: what is left of a disagreement when they differ on where it ends. An output
+    that is missing has found nothing.
 
     Raises
     ------
@@ -80,12 +82,14 @@ def _row(
     true: NDArray[np.bool_], found: NDArray[np.bool_], spacing: tuple[float, float, float]
 ) -> Row:
     ml = float(np.prod(spacing)) / 1000
+    there = true.any(axis=(0, 1))
     return {
         "dice": dice(found, true),
         "distance": distance95(found, true, spacing),
         "error": 100 * (found.sum() / true.sum() - 1),
         "volume": true.sum() * ml,
         "found": found.sum() * ml,
+        "within": dice(found[..., there], true[..., there]),
     }
 
 
@@ -112,16 +116,20 @@ def compare_all(output: Path, reference: Path, scheme: str | None) -> list[Row]:
 
 def tell_real(rows: Sequence[Row]) -> None:
     """Print a table for each image, and the means."""
-    means = []
+    means: list[float] = []
     for image in dict.fromkeys(row["image"] for row in rows):
         mine = [row for row in rows if row["image"] == image]
-        print(f"\n{image}\n{'structure':40} {'Dice':>6} {'HD95 mm':>8} {'volume':>8}")
+        print(
+            f"\n{image}\n{'structure':40} {'Dice':>6} {'within':>6} {'HD95 mm':>8} {'volume':>8}"
+        )
         for r in mine:
-            print(f"{r['structure']:40} {r['dice']:6.3f} {r['distance']:8.1f} {r['error']:+7.1f}%")
-        means.append(np.mean([row["dice"] for row in mine]))
+            pair = f"{r['dice']:6.3f} {r['within']:6.3f}"
+            print(f"{r['structure']:40} {pair} {r['distance']:8.1f} {r['error']:+7.1f}%")
+        means.append(float(np.mean([row["dice"] for row in mine])))
+        within = np.mean([row["within"] for row in mine])
         known = [row["distance"] for row in mine if np.isfinite(row["distance"])]
         away = np.median(known) if known else np.nan
         size = np.median([abs(row["error"]) for row in mine])
         title = f"mean Dice, medians, of {len(mine)} structures"
-        print(f"{title:40} {means[-1]:6.3f} {away:8.1f} {size:7.1f}%")
+        print(f"{title:40} {means[-1]:6.3f} {within:6.3f} {away:8.1f} {size:7.1f}%")
     print(f"\nmean over {len(means)} images: {np.mean(means):.3f}")

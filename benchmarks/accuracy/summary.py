@@ -12,6 +12,8 @@ from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.evaluate.answers import LEAST_VOLUME
 
 Floats = NDArray[np.float64]
+#: Of a muscle with less than this in the image, only an end is seen, ml.
+WELL_IN_VIEW = 10.0
 #: How the three measures are called, in tables and figures.
 MEASURES = {"dice": "Dice", "distance": "HD95, mm", "error": "volume error, %"}
 

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.accuracy.studies import BINS, WAYS_TO_FEED
 from benchmarks.accuracy.summary import (
     MEASURES,
+    WELL_IN_VIEW,
     cases_of,
     grid,
     labels_of,
@@ -31,14 +32,18 @@ def tell_cases(rows: Sequence[Row]) -> None:
 
 
 def _tell_means(rows: Sequence[Row]) -> None:
-    names = f"{'n':>5} {'Dice':>6} {'worst':>6} {'HD95':>6} {'|dV|%':>5} {'missed':>6} {'fat':>5}"
-    print(f"{'case':28} {names}")
+    names = ("n", "Dice", f"{WELL_IN_VIEW:.0f}+ mL", "worst", "HD95", "|dV|%", "missed", "fat")
+    widths = (5, 6, 6, 6, 6, 5, 6, 5)
+    head = " ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    print(f"{'case':28} {head}")
     for factor, value in cases_of(rows):
         mine = [r for r in rows if (r["factor"], r["value"]) == (factor, value)]
         worst = np.nanmin(grid(mine, "dice", [(factor, value)], labels_of(mine)))
         missed = sum(row["found"] == 0 for row in mine)
+        large = [row for row in mine if row["volume"] >= WELL_IN_VIEW]
         print(
-            f"{factor + ' ' + value:28} {len(mine):5d} {summary(mine, 'dice'):6.3f} {worst:6.3f} "
+            f"{factor + ' ' + value:28} {len(mine):5d} {summary(mine, 'dice'):6.3f} "
+            f"{summary(large, 'dice'):6.3f} {worst:6.3f} "
             f"{summary(mine, 'distance'):6.1f} {summary(mine, 'error'):5.0f} {missed:6d} "
             f"{np.mean([r['fat'] for r in mine]):5.2f}"
         )

@@ -48,6 +48,22 @@ def test_sides_are_pooled_and_only_covered_slices_count(
     assert "Rectus femoris" in capsys.readouterr().out
 
 
+def test_within_the_slices_that_the_reference_has_of_it(tmp_path: Path) -> None:
+    ours, reference = two_legs()
+    reference[..., 0] = 0
+    reference[15, 9, 0] = 3  # covered, by another structure
+    reference[2:6, 2:6, 1] = 0  # one side is enough
+    write(tmp_path / "out" / NAME, ours)
+    write(tmp_path / "ref" / NAME, reference)
+    words = ["real", str(tmp_path / "out"), str(tmp_path / "ref"), "--scheme", "thigh_partial"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    other, row = sorted(read_table(tmp_path / "real-real.tsv"), key=lambda r: r["structure"])[::-1]
+    assert row["structure"] == "Rectus femoris"
+    assert row["dice"] == pytest.approx(2 * 48 / (48 + 96))
+    assert row["within"] == pytest.approx(2 * 48 / (48 + 64))
+    assert other["within"] == 0.0
+
+
 def test_a_missing_output_has_found_nothing(tmp_path: Path) -> None:
     write(tmp_path / "ref" / NAME, two_legs()[0])
     (tmp_path / "out").mkdir()
