@@ -80,7 +80,7 @@ def _computed(
         return
     # A fork would share the state of the libraries' threads.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (source,)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_beside, (source,)) as pool:
         waiting = {pool.submit(_rows, study, task, also): task for task in tasks}
         try:
             for one in as_completed(waiting):
@@ -88,6 +88,14 @@ def _computed(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _begin_beside(source: Source) -> None:
+    """In a process of its own, which ends with the one that started it, also when it is killed."""
+    from legseg_bids.train.workers import begin
+
+    begin(0)
+    _begin(source)
 
 
 def _begin(source: Source) -> None:

@@ -20,7 +20,7 @@ from legseg_bids import __version__
 from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.networks import create
 from legseg_bids.networks.residual_unet import receptive_radius, total_step
-from legseg_bids.segment.models import ONNX, TORCH
+from legseg_bids.segment.models import METADATA, ONNX, TORCH
 from legseg_bids.train.onnx_file import bytes_per_voxel, onnx_bytes
 from legseg_bids.train.recipe import Recipe, network_options
 
@@ -170,6 +170,23 @@ def metadata(
     }
 
 
+def changelog(old: Path, change: str = "") -> dict[str, str]:
+    """What each version brought, newest first: this one before those of an older bundle.
+
+    Parameters
+    ----------
+    old : Path
+        ``metadata.json`` of the bundle that is replaced, if there is one.
+    change : str
+        What this version brought; by default that it is the first, or was trained on.
+    """
+    before: dict[str, str] = {}
+    if old.exists():
+        before = json.loads(old.read_text(encoding="utf-8"))["changelog"]
+    told = change or ("trained on" if before else "first release")
+    return {__version__: told} | {k: v for k, v in before.items() if k != __version__}
+
+
 def read_log(path: Path) -> list[dict[str, str]]:
     """Rows of a training log; empty if there is none. Columns without a name are left out."""
     if not path.exists():
@@ -184,6 +201,7 @@ def export(
     models: Path,
     note: str = "",
     mix: tuple[Path, float] | None = None,
+    change: str = "",
 ) -> Path:
     """Write the bundle of a training run.
 
@@ -198,6 +216,8 @@ def export(
         What else the model card should say about the training.
     mix : tuple of Path and float, optional
         Another run whose weights are mixed in, and their share; see :func:`mixed`.
+    change : str
+        What the changelog says of this version; see :func:`changelog`.
 
     Returns
     -------
@@ -242,9 +262,9 @@ def export(
         "note": note,
         "validation": {k: round(float(v), 4) for k, v in log[-1].items()} if log else {},
     }
-    content = metadata(recipe, facts, trained)
-    text = json.dumps(content, indent=2) + "\n"
-    (bundle / "configs" / "metadata.json").write_text(text, encoding="utf-8")
+    place = bundle / METADATA
+    content = metadata(recipe, facts, trained) | {"changelog": changelog(place, change)}
+    place.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     write_card(recipe, content, bundle)
     return bundle
 

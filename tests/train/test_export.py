@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from legseg_bids import __version__
 from legseg_bids.cli.export import main
 from legseg_bids.segment.engines import load_engine
 from legseg_bids.segment.models import load_model
 from legseg_bids.train import export as export_module
-from legseg_bids.train.export import export, mixed, rounded
+from legseg_bids.train.export import changelog, export, mixed, rounded
 from legseg_bids.train.loop import train
 from legseg_bids.train.recipe import Recipe
 
@@ -56,6 +58,17 @@ def test_locator_bundle(anatomy, locator: Recipe, run_dir: Path, tmp_path: Path)
     side, part = load_engine(model, "openvino", "cpu", 1)(np.zeros((3, 1, 32, 32), np.float32))
     assert side.shape == (3, 3)
     assert part.shape == (3, 5)
+
+
+def test_a_new_version_keeps_what_older_ones_brought(tmp_path: Path) -> None:
+    place = tmp_path / "metadata.json"
+    assert changelog(place) == {__version__: "first release"}
+    place.write_text(json.dumps({"changelog": {__version__: "a try", "0.0.1": "first release"}}))
+    assert list(changelog(place, "more people").items()) == [
+        (__version__, "more people"),
+        ("0.0.1", "first release"),
+    ]
+    assert changelog(place)[__version__] == "trained on"
 
 
 def test_rounded_weights_fit_half_precision() -> None:
