@@ -19,7 +19,12 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--models", type=Path, required=True, help="folder of the bundles")
     out.add_argument("--note", default="", help="what else the model card says of the training")
     out.add_argument("--change", default="", help="what this version brings, for the changelog")
-    out.add_argument("--mix", type=Path, metavar="RUN", help="mix in the weights of another run")
+    out.add_argument(
+        "--mix",
+        type=Path,
+        metavar="RUN",
+        help="mix in the weights of another run, or of a model (its folder)",
+    )
     out.add_argument("--share", type=float, default=0.5, help="share of that run (default: 0.5)")
     return out
 
@@ -35,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    from legseg_bids.errors import ModelError
     from legseg_bids.train.export import export
     from legseg_bids.train.recipe import load_recipe
 
@@ -42,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mix = None if options.mix is None else (options.mix, options.share)
         recipe = load_recipe(options.recipe)
         bundle = export(recipe, options.run, options.models, options.note, mix, options.change)
-    except ValueError as error:
+    except (ValueError, ModelError) as error:
         print(f"legseg-export: {error}", file=sys.stderr)
         return 1
     print(f"wrote {bundle}")

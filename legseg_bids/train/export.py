@@ -21,6 +21,7 @@ from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.networks import create
 from legseg_bids.networks.residual_unet import receptive_radius, total_step
 from legseg_bids.segment.models import METADATA, ONNX, TORCH
+from legseg_bids.train.beginning import weights_to_begin_with
 from legseg_bids.train.onnx_file import bytes_per_voxel, onnx_bytes
 from legseg_bids.train.recipe import Recipe, network_options
 
@@ -215,7 +216,8 @@ def export(
     note : str
         What else the model card should say about the training.
     mix : tuple of Path and float, optional
-        Another run whose weights are mixed in, and their share; see :func:`mixed`.
+        Another run, or a model's folder, whose weights are mixed in, and their share; see
+        :func:`mixed`.
     change : str
         What the changelog says of this version; see :func:`changelog`.
 
@@ -228,11 +230,15 @@ def export(
     ------
     ValueError
         If a file would be larger than :data:`LARGEST`.
+    ModelError
+        If the weights to mix in cannot be read, or are of another architecture.
     """
     checkpoint = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
     average = checkpoint["average"]
     if mix is not None:
-        other = torch.load(mix[0] / "checkpoint.pt", weights_only=True, map_location="cpu")
+        checkpoint_of_run = mix[0] / "checkpoint.pt"
+        place = checkpoint_of_run if checkpoint_of_run.exists() else mix[0]
+        other = weights_to_begin_with(place, recipe, load_network(recipe, average))
         average = mixed(average, other["average"], mix[1])
     weights = rounded(average)
     network = load_network(recipe, weights)
