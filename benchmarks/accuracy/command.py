@@ -4,6 +4,7 @@
     python benchmarks/accuracy curves --network thigh --atlas ATLAS --cache CACHE --out TABLES
     python benchmarks/accuracy contrasts --atlas ATLAS --cache CACHE --out TABLES
     python benchmarks/accuracy trust --atlas ATLAS --cache CACHE --people 100 --out TABLES
+    python benchmarks/accuracy predict TABLES --out predicted_dice.tsv
     python benchmarks/accuracy real OUTPUT REFERENCE --scheme thigh_partial --out TABLES
     python benchmarks/accuracy plot TABLES --figures docs/figures
 
@@ -11,6 +12,7 @@
 ``curves``    every muscle while one factor at a time gets worse
 ``contrasts`` which image to feed, by fat fraction
 ``trust``     Dice against the mean probability, and the table that predicts one from the other
+``predict``   that table, from the trust tables of all networks together
 ``calibration`` of voxels with a probability, the share that is right
 ``real``      a derivative of ``legseg`` against reference labels
 ``plot``      figures of the tables, without computing anything again
@@ -48,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     real.add_argument("--scheme", help="column of the label table that the reference uses")
     real.add_argument("--name", default="real", help="of the table and its figure")
     real.add_argument("--out", type=Path, default=Path(), help="folder for the table")
+    predict = commands.add_parser("predict")
+    predict.add_argument("tables", type=Path, help="folder with the tables")
+    predict.add_argument("--out", type=Path, required=True, help="file to write")
     plot = commands.add_parser("plot")
     plot.add_argument("tables", type=Path, help="folder with the tables")
     plot.add_argument("--figures", type=Path, default=Path("docs/figures"))
@@ -75,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; 1 if something was wrong, which is told."""
     options = parser().parse_args(arguments)
     try:
-        {"real": _real, "plot": _plot}.get(options.command, _study)(options)
+        {"real": _real, "plot": _plot, "predict": _predict}.get(options.command, _study)(options)
     except LegsegError as error:
         print(f"accuracy: {error}", file=sys.stderr)
         return 1
@@ -117,6 +122,13 @@ def _real(options: argparse.Namespace) -> None:
     rows = compare_all(options.output, options.reference, options.scheme)
     write_rows(options.out / f"real-{options.name}.tsv", rows)
     tell_real(rows)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from benchmarks.accuracy.prediction import trusted, write_prediction
+
+    write_prediction(trusted(options.tables), options.out)
+    print(options.out.read_text(encoding="utf-8"), end="")
 
 
 def _plot(options: argparse.Namespace) -> None:

@@ -1,11 +1,11 @@
 """How right a label probably is: a Dice coefficient predicted without knowing the truth.
 
 The mean probability of a label tells it well enough: on simulated people never trained on, of
-graded difficulty, its rank correlation with the true Dice coefficient is 0.86 to 0.89, and size,
+graded difficulty, its rank correlation with the true Dice coefficient is 0.86 to 0.90, and size,
 shape, fragmentation, what stands around the muscle and the rest of the limb added nothing. What
 the probability lacks is the scale: networks are surer than they are right. The table
 ``data/predicted_dice.tsv`` gives the mean Dice coefficient that was found at each level, made by
-``benchmarks/accuracy trust``. What no simulated leg shows, it cannot know: docs/accuracy.md.
+``benchmarks/accuracy predict``. What no simulated leg shows, it cannot know: docs/accuracy.md.
 """
 
 from __future__ import annotations

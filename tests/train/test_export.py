@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 
 from legseg_bids import __version__
 from legseg_bids.cli.export import main
 from legseg_bids.segment.engines import load_engine
-from legseg_bids.segment.models import load_model
+from legseg_bids.segment.models import TORCH, load_model
 from legseg_bids.train import export as export_module
 from legseg_bids.train.export import changelog, export, mixed, rounded
 from legseg_bids.train.loop import train
@@ -40,6 +41,19 @@ def test_bundle_is_what_the_application_reads(thigh_bundle: Path, thigh: Recipe)
     assert "CC BY 4.0" in card
     assert "Trained for a test." in card
     assert "$" not in card
+
+
+def test_a_model_is_mixed_in_from_its_folder(
+    thigh_bundle: Path, thigh: Recipe, run_dir: Path, tmp_path: Path
+) -> None:
+    checkpoint = torch.load(run_dir / "checkpoint.pt", weights_only=True)
+    end = {k: v + 1 if v.is_floating_point() else v for k, v in checkpoint["average"].items()}
+    torch.save({**checkpoint, "average": end}, run_dir / "checkpoint.pt")
+    half = export(thigh, run_dir, tmp_path / "half", mix=(thigh_bundle, 0.5))
+    before, after = (load((b / TORCH).read_bytes()) for b in (thigh_bundle, half))
+    for name, value in before.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(after[name], value + 0.5, atol=2e-3, rtol=2e-3)
 
 
 def test_engines_agree(thigh_bundle: Path) -> None:
