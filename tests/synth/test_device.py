@@ -162,24 +162,18 @@ class Shapes(Draw):
     rand = normals
 
 
-def test_nothing_is_read_from_the_device(fresh: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sample, slices, composite):
-        monkeypatch.setattr(module, "Draw", Shapes)
-    # metal alone asks where a bone is
-    shapes = made(fresh, "meta", implant_probability=0.0)
-    assert {t.device.type for t in shapes} == {"meta"}
-    with pytest.raises((NotImplementedError, RuntimeError)):
-        made(fresh, "meta")
-
-
-def test_shapes_do_not_depend_on_the_values(
+def test_nothing_is_read_from_the_device_and_shapes_do_not_depend_on_values(
     fresh: Anatomy, known: Anatomy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [(t.shape, t.dtype) for t in made(known)]
     for module in (sample, slices, composite):
         monkeypatch.setattr(module, "Draw", Shapes)
+    # metal alone asks where a bone is
     found = made(fresh, "meta", implant_probability=0.0)
+    assert {t.device.type for t in found} == {"meta"}
     assert [(t.shape, t.dtype) for t in found] == expected
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        made(fresh, "meta")
 
 
 def test_the_map_lies_on_a_device_once(known: Anatomy) -> None:
