@@ -33,10 +33,9 @@ step "style";   run ruff check .; run ruff format --check .
 step "types";   run mypy
 step "imports"; run lint-imports --no-cache
 
-# Two processes: most tests wait, for a browser, a server, or a process of their own. In the order
-# of the files: files of few tests are the slow ones, and would otherwise all come last.
+# Two processes: most tests wait, for a browser, a server, or a process of their own.
 step "tests"
-run pytest --numprocesses "${LEGSEG_TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder --cov --cov-config=pyproject.toml --cov-report=term "$@"
+run pytest --numprocesses "${LEGSEG_TEST_PROCESSES:-2}" --dist loadfile --cov --cov-config=pyproject.toml --cov-report=term "$@"
 
 if [ "${LEGSEG_TEST_CONTAINERS:-}" = auto ]; then
   step "containers and cluster"
