@@ -11,8 +11,8 @@
 ``bands``     every muscle in five bands of difficulty
 ``curves``    every muscle while one factor at a time gets worse
 ``contrasts`` which image to feed, by fat fraction
-``trust``     Dice against the mean probability, and the table that predicts one from the other
-``predict``   that table, from the trust tables of all networks together
+``trust``     Dice against the mean probability
+``predict``   the table that predicts one from the other, of the trust tables of all networks
 ``calibration`` of voxels with a probability, the share that is right
 ``real``      a derivative of ``legseg`` against reference labels
 ``plot``      figures of the tables, without computing anything again

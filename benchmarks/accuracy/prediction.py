@@ -28,8 +28,30 @@ def trusted(tables: Path) -> list[Row]:
     files = sorted(tables.glob("trust-*.tsv"))
     if not files:
         raise NoInput(f"no trust-*.tsv in {tables}; expected tables; run the command trust first")
-    rows = [row for file in files for row in read_table(file)]
+    return answered([row for file in files for row in read_table(file)])
+
+
+def answered(rows: Sequence[Row]) -> list[Row]:
+    """Muscles that have a mean probability: those that were found at all."""
     return [row for row in rows if np.isfinite(row["confidence"])]
+
+
+def fitted_near(rows: Sequence[Row]) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+    """Dice coefficients by rising mean probability, never falling: isotonic regression.
+
+    Returns
+    -------
+    fitted : ndarray
+        One of each row.
+    near : list of ndarray
+        Those around each of :data:`LEVELS`.
+    """
+    from scipy.optimize import isotonic_regression
+
+    sure, dice = (np.array([row[key] for row in rows], float) for key in ("confidence", "dice"))
+    order = np.argsort(sure, kind="stable")
+    fitted = np.asarray(isotonic_regression(dice[order]).x)
+    return fitted, [fitted[np.abs(sure[order] - level) <= NEAR] for level in LEVELS]
 
 
 def predicted(rows: Sequence[Row]) -> NDArray[np.float64]:
@@ -38,14 +60,9 @@ def predicted(rows: Sequence[Row]) -> NDArray[np.float64]:
     Where nobody is near a level, it lies on the line between those beside it; beyond the least
     and the surest muscle it is theirs.
     """
-    from scipy.optimize import isotonic_regression
-
-    sure, dice = (np.array([row[key] for row in rows], float) for key in ("confidence", "dice"))
-    order = np.argsort(sure, kind="stable")
-    sure, fitted = sure[order], np.asarray(isotonic_regression(dice[order]).x)
-    near = [np.abs(sure - level) <= NEAR for level in LEVELS]
-    known = np.array([mine.any() for mine in near])
-    means = [fitted[mine].mean() for mine in near if mine.any()]
+    fitted, near = fitted_near(rows)
+    known = np.array([mine.size > 0 for mine in near])
+    means = [mine.mean() for mine in near if mine.size]
     told = np.interp(LEVELS, LEVELS[known], means, left=fitted[0], right=fitted[-1])
     return np.maximum.accumulate(told)
 

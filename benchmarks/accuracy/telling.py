@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.accuracy.prediction import LEVELS, answered, fitted_near
 from benchmarks.accuracy.studies import BINS, WAYS_TO_FEED
 from benchmarks.accuracy.summary import (
     MEASURES,
@@ -92,19 +93,15 @@ def tell_contrasts(rows: Sequence[Row]) -> None:
 
 def tell_trust(rows: Sequence[Row]) -> None:
     """Rank correlation, and the mean Dice at each level of the mean probability."""
-    from scipy.optimize import isotonic_regression
     from scipy.stats import spearmanr
 
-    found = [r for r in rows if np.isfinite(r["confidence"])]
+    found = answered(rows)
     sure, dice = (np.array([r[key] for r in found]) for key in ("confidence", "dice"))
     print(f"{len(found)} muscles, Spearman {spearmanr(sure, dice).statistic:.3f}")
-    order = np.argsort(sure)
-    smooth = np.asarray(isotonic_regression(dice[order]).x)
     print("confidence\tdice")
-    for level in np.arange(0.4, 1.0, 0.05):
-        near = np.abs(sure[order] - level) < 0.025
-        if near.sum() >= 10:
-            print(f"{level:.2f}\t{smooth[near].mean():.3f}")
+    for level, near in zip(LEVELS, fitted_near(found)[1], strict=True):
+        if near.size >= 10:
+            print(f"{level:.2f}\t{near.mean():.3f}")
 
 
 def tell_calibration(rows: Sequence[Row]) -> None:
