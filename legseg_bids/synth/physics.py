@@ -14,6 +14,7 @@ from legseg_bids.synth.draws import Draw
 from legseg_bids.synth.faults import coarse, draw_image_faults, draw_tissue_faults
 from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.shape import Fields
+from legseg_bids.synth.within import draw_within_muscle
 
 
 def tissue_table(tissue: str, device: str | torch.device = "cpu") -> Tensor:
@@ -138,6 +139,7 @@ def water_and_fat(
         there = (label == code) & inside
         water, fat = water.masked_fill(there, level), fat.masked_fill(there, 0.05)
     water, fat = _fascia(water, fat, label, is_muscle, draw, r)
+    water, fat = draw_within_muscle(water, fat, label, is_muscle, draw, r)
     # deep between muscle and bone, without a name: in the pelvis its cavity
     free = inside & (label == 0) & (fields.compartment < 1.0) & (fields.gap > ORGANS_FROM_MM)
     water, fat = draw_tissue_faults(water, fat, is_muscle, bone[label] & inside, free, draw, r)

@@ -84,6 +84,14 @@ class Ranges:
     fat_signal: tuple[float, float] = (0.5, 1.5)
     marrow: tuple[float, float] = (0.7, 1.4)  # of the fat signal
     sheath: tuple[float, float] = (0.0, 0.8)  # of the fat that the fascia displaces
+    # Inside living muscles, and part of them: sheets of connective tissue (as seen in calves:
+    # soleus has one through its middle), strands of fat between the bundles of fibres, and veins.
+    aponeuroses_probability: float = 0.7
+    aponeuroses_share: tuple[float, float] = (0.2, 1.0)  # of the muscles
+    aponeurosis: tuple[float, float] = (0.5, 1.5)  # thickness
+    strands_probability: float = 0.6
+    strands: tuple[float, float] = (0.3, 1.0)  # thickness
+    veins_probability: float = 0.6
     # Oedema: T2 of inflamed muscle is clearly longer (Maillard et al., Rheumatology 43:603, 2004);
     # in a gradient echo with a short echo time water gains some tenths.
     oedema_probability: float = 0.1

@@ -25,7 +25,7 @@ from legseg_bids.synth.sample import region_sample
 from legseg_bids.synth.shape import Grid
 from legseg_bids.synth.slices import locator_sample
 
-#: Made with the simulator as it was before it could use a GPU.
+#: Made anew with each release whose simulation differs on purpose, last with 0.7.0.
 RECORDED = Path(__file__).parents[1] / "data/simulated/phantom_samples.npz"
 CHANNELS = (0, 55, 59, 31, 35, 21, 3, 1, 5, 103, 101, -1, 151)
 PLAIN = Ranges()
@@ -35,6 +35,9 @@ FAULTY = replace(
     person_probability=1.0,
     swelling_probability=1.0,
     organs_probability=1.0,
+    aponeuroses_probability=1.0,
+    strands_probability=1.0,
+    veins_probability=1.0,
     oedema_probability=1.0,
     implant_probability=1.0,
     swap_probability=1.0,
