@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from legseg_bids.synth.atlas import Anatomy, load_anatomy
+from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.register import with_people
 from legseg_bids.train import loop
 from legseg_bids.train.batches import VALIDATION_SEED, segmentation_batch
 from legseg_bids.train.recipe import Recipe, load_recipe, shipped_recipes
+from legseg_bids.train.subjects import anatomies_of
 
 WAYS: dict[str, tuple[float, ...]] = {"without": (), "with": (0.5, 0.25)}
 #: Seeds of these stacks begin here.
@@ -61,9 +61,7 @@ def main() -> int:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     recipe = replace(load_recipe(chosen.recipe), batch=2)
-    maps = [load_anatomy(chosen.atlas, name, chosen.cache) for name in recipe.anatomies]
-    folder = chosen.atlas / recipe.people if recipe.people else None
-    maps = with_people(maps, folder, chosen.cache, region=recipe.region)
+    maps = anatomies_of(recipe, chosen.atlas, chosen.cache)
     known = [a.of_people(recipe.held_out) for a in maps]
     strangers = [a.of_people(recipe.held_out, only=True) for a in maps]
     seeds = range(VALIDATION_SEED, VALIDATION_SEED + chosen.batches)

@@ -29,10 +29,9 @@ import torch
 from torch import Tensor
 
 from legseg_bids.segment.models import find_models_dir
-from legseg_bids.synth.atlas import Anatomy, load_anatomy
+from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.composite import forget
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.register import with_people
 from legseg_bids.train import loop
 from legseg_bids.train.batches import VALIDATION_SEED, segmentation_batch
 from legseg_bids.train.losses import partial_loss, segmentation_loss
@@ -40,6 +39,7 @@ from legseg_bids.train.losses.overlap import log_dice
 from legseg_bids.train.losses.truth import Truth
 from legseg_bids.train.losses.voxelwise import MASKS, masked_cross_entropy
 from legseg_bids.train.recipe import Recipe, load_recipe
+from legseg_bids.train.subjects import anatomies_of
 
 WAYS = ("background", *MASKS, "merged", "complete")
 #: Seeds of these stacks begin here.
@@ -101,8 +101,7 @@ def main() -> int:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     recipe = replace(load_recipe("thigh"), learning_rate=chosen.learning_rate, batch=2)
-    maps = [load_anatomy(chosen.atlas, name, chosen.cache) for name in recipe.anatomies]
-    maps = with_people(maps, chosen.atlas / recipe.people, chosen.cache, region=recipe.region)
+    maps = anatomies_of(recipe, chosen.atlas, chosen.cache)
     strangers = [a.of_people(recipe.held_out, only=True) for a in maps]
     known = [a.of_people(recipe.held_out) for a in maps]
     seeds = range(VALIDATION_SEED, VALIDATION_SEED + chosen.batches)

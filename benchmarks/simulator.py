@@ -27,14 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from legseg_bids.synth.atlas import load_anatomy
-from legseg_bids.synth.composite import load_composites
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.register import with_people
 from legseg_bids.train.ahead import Ahead, Supply
 from legseg_bids.train.batches import GROW_AT
 from legseg_bids.train.loop import new_state, train_step
 from legseg_bids.train.recipe import load_recipe
+from legseg_bids.train.subjects import anatomies_of, composites_of
 
 #: Seeds that no training and no validation uses.
 FIRST_SEED = 1_700_000_000
@@ -50,18 +48,13 @@ import sys, time
 import torch
 from pathlib import Path
 torch.set_num_threads({threads})
-from legseg_bids.synth.atlas import load_anatomy
-from legseg_bids.synth.composite import load_composites
 from legseg_bids.synth.ranges import Ranges
-from legseg_bids.synth.register import with_people
 from legseg_bids.train.loop import make_batch
 from legseg_bids.train.recipe import load_recipe
+from legseg_bids.train.subjects import anatomies_of, composites_of
 recipe, atlas, cache = load_recipe({recipe!r}), Path({atlas!r}), Path({cache!r})
-maps = [load_anatomy(atlas, name, cache) for name in recipe.anatomies]
-folder = atlas / recipe.people if recipe.people else None
-if recipe.people or recipe.blend:
-    maps = with_people(maps, folder, cache, region=recipe.region)
-own = load_composites(maps, folder, cache, recipe.held_out) if recipe.partial_share else ()
+maps = anatomies_of(recipe, atlas, cache)
+own = composites_of(recipe, maps, atlas, cache)
 print("ready", flush=True)
 for line in sys.stdin:
     begun = time.perf_counter(), time.process_time()
@@ -73,14 +66,8 @@ for line in sys.stdin:
 def supply_of(name: str, atlas: Path, cache: Path) -> Supply:
     """What the batches of a recipe are made of, as in its training."""
     recipe = load_recipe(name)
-    maps = [load_anatomy(atlas, one, cache) for one in recipe.anatomies]
-    folder = atlas / recipe.people if recipe.people else None
-    if recipe.people or recipe.blend:
-        maps = with_people(maps, folder, cache, region=recipe.region)
-    people = []
-    if folder is not None and recipe.partial_share:
-        people = load_composites(maps, folder, cache, recipe.held_out)
-    return Supply(recipe, maps, Ranges(), people)
+    maps = anatomies_of(recipe, atlas, cache)
+    return Supply(recipe, maps, Ranges(), composites_of(recipe, maps, atlas, cache))
 
 
 def here(supply: Supply, share: float, device: str) -> Make:

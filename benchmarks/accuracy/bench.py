@@ -19,10 +19,10 @@ from legseg_bids.evaluate.trials import FIRST_SEED, Trial, simulate_trial
 from legseg_bids.segment.engines import Engine, load_engine
 from legseg_bids.segment.merge import Labels
 from legseg_bids.segment.models import Model, find_models_dir, load_model
-from legseg_bids.synth.atlas import Anatomy, load_anatomy
+from legseg_bids.synth.atlas import Anatomy
 from legseg_bids.synth.draws import Draw
-from legseg_bids.synth.register import with_people
 from legseg_bids.train.recipe import Recipe, load_recipe
+from legseg_bids.train.subjects import anatomies_of
 
 Row = dict[str, Any]
 #: Folders of the package that trials and labels come from.
@@ -141,11 +141,7 @@ class Bench:
 
 def _people(recipe: Recipe, atlas: Path, cache: Path) -> list[Anatomy]:
     """The anatomies of a recipe with the shapes of people; of those held out, where some are."""
-    maps: list[Anatomy] = [load_anatomy(atlas, name, cache) for name in recipe.anatomies]
-    if not (recipe.people or recipe.blend):
-        return maps
-    folder = atlas / recipe.people if recipe.people else None
-    maps = with_people(maps, folder, cache, lambda _: None, recipe.region)
+    maps = anatomies_of(recipe, atlas, cache, lambda _: None)
     if not recipe.held_out:
         return maps
     return [one.of_people(recipe.held_out, only=True) for one in maps]

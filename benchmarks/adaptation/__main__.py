@@ -32,10 +32,8 @@ from benchmarks.adaptation.real import NETWORK, runs, stations
 from legseg_bids.segment import pipeline
 from legseg_bids.segment.engines import load_engine
 from legseg_bids.segment.models import find_models_dir, load_model
-from legseg_bids.synth.atlas import load_anatomy
-from legseg_bids.synth.composite import load_composites
-from legseg_bids.synth.register import with_people
 from legseg_bids.train.recipe import load_recipe
+from legseg_bids.train.subjects import anatomies_of, composites_of
 
 SHARES = (0.0, 0.1, 0.3, 0.6, 1.0)
 
@@ -105,10 +103,8 @@ def _normalisation(options: argparse.Namespace) -> Iterator[str]:
 def _self_training(options: argparse.Namespace) -> Iterator[str]:
     models = find_models_dir(options.models)
     recipe = replace(load_recipe(NETWORK), learning_rate=options.learning_rate)
-    maps = [load_anatomy(options.atlas, name, options.cache) for name in recipe.anatomies]
-    folder = options.atlas / recipe.people
-    maps = with_people(maps, folder, options.cache, region=recipe.region)
-    composites = load_composites(maps, folder, options.cache, recipe.held_out)
+    maps = anatomies_of(recipe, options.atlas, options.cache)
+    composites = composites_of(recipe, maps, options.atlas, options.cache)
     limbs = []
     if not options.none:
         real = [r for r in stations(options.dataset, models) if r.participant != options.left_out]

@@ -56,11 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import torch
 
     from legseg_bids.errors import LegsegError
-    from legseg_bids.synth.atlas import load_anatomy
-    from legseg_bids.synth.composite import load_composites
-    from legseg_bids.synth.register import with_people
     from legseg_bids.train.loop import train
     from legseg_bids.train.recipe import load_recipe
+    from legseg_bids.train.subjects import anatomies_of, composites_of
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -68,14 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = load_recipe(options.recipe)
         if options.learning_rate:
             recipe = replace(recipe, learning_rate=options.learning_rate)
-        maps = [load_anatomy(options.atlas, name, options.cache) for name in recipe.anatomies]
-        if recipe.people or recipe.blend:
-            folder = options.atlas / recipe.people if recipe.people else None
-            maps = with_people(maps, folder, options.cache, region=recipe.region)
-        people = ()
-        if recipe.partial_share:
-            folder = options.atlas / recipe.people
-            people = load_composites(maps, folder, options.cache, recipe.held_out)
+        maps = anatomies_of(recipe, options.atlas, options.cache)
         train(
             recipe,
             maps,
@@ -83,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.minutes,
             options.device,
             begin=options.begin,
-            composites=people,
+            composites=composites_of(recipe, maps, options.atlas, options.cache),
             workers=options.workers,
         )
     except (LegsegError, ValueError) as error:
