@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         dest="begin",
         type=Path,
         metavar="WEIGHTS",
-        help="refine another run's checkpoint.pt, or a model's folder, with a schedule of its own",
+        help="refine the weights of another run or a model (its folder) in a schedule of its own",
     )
     out.add_argument("--learning-rate", type=float, help="highest one; the recipe's by default")
     out.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")

@@ -14,7 +14,8 @@ from legseg_bids.segment.models import TORCH, load_model
 from legseg_bids.train.heads import inherited_rows
 from legseg_bids.train.recipe import Recipe
 
-WANTED = "expected the checkpoint.pt of a run, or the folder of a model, of the same architecture"
+CHECKPOINT = "checkpoint.pt"
+WANTED = f"expected a run's folder or its {CHECKPOINT}, or a model's, of the same architecture"
 
 
 def weights_to_begin_with(path: Path, recipe: Recipe, network: nn.Module) -> dict[str, Any]:
@@ -23,8 +24,8 @@ def weights_to_begin_with(path: Path, recipe: Recipe, network: nn.Module) -> dic
     Parameters
     ----------
     path : Path
-        A run's ``checkpoint.pt``, or the folder of a model, which may know other structures:
-        those that both know keep their weights.
+        A run's folder, or its checkpoint, or the folder of a model, which may know other
+        structures: those that both know keep their weights.
     recipe : Recipe
     network : Module
         New, as the recipe says.
@@ -40,6 +41,8 @@ def weights_to_begin_with(path: Path, recipe: Recipe, network: nn.Module) -> dic
         If there is neither, or it is of another architecture.
     """
     try:
+        if (path / CHECKPOINT).is_file():
+            path = path / CHECKPOINT
         if path.is_dir():
             content = _of_model(path, recipe, network)
         else:

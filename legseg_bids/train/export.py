@@ -35,8 +35,10 @@ LARGEST = 16 * 1024**2
 
 def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights as half precision keeps them: both engines then start from the same numbers."""
+    plain = torch.contiguous_format  # a training has them with the channels innermost
     return {
-        k: v.half().clone() if v.dtype.is_floating_point else v.clone() for k, v in weights.items()
+        k: (v.half() if v.dtype.is_floating_point else v).clone(memory_format=plain)
+        for k, v in weights.items()
     }
 
 
@@ -236,9 +238,7 @@ def export(
     checkpoint = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
     average = checkpoint["average"]
     if mix is not None:
-        checkpoint_of_run = mix[0] / "checkpoint.pt"
-        place = checkpoint_of_run if checkpoint_of_run.exists() else mix[0]
-        other = weights_to_begin_with(place, recipe, load_network(recipe, average))
+        other = weights_to_begin_with(mix[0], recipe, load_network(recipe, average))
         average = mixed(average, other["average"], mix[1])
     weights = rounded(average)
     network = load_network(recipe, weights)

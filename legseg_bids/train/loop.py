@@ -73,8 +73,9 @@ def new_state(recipe: Recipe, device: str) -> State:
     """A freshly initialised network and optimiser."""
     torch.manual_seed(recipe.seed)
     network = create(recipe.network["name"], **network_options(recipe)).to(device)
-    # channels innermost: a step takes 13 % less time on a CPU
-    network = network.to(memory_format=torch.channels_last_3d)
+    if recipe.kind == "segmentation":
+        # channels innermost: a step takes 13 % less time on a CPU
+        network = network.to(memory_format=torch.channels_last_3d)
     coarse = None
     if recipe.deep_supervision:
         features = recipe.network["features"]

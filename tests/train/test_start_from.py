@@ -77,6 +77,9 @@ def test_a_checkpoint_gives_its_average_and_counts_on(thigh: Recipe, tmp_path: P
     assert (state.step, state.seconds, state.since) == (12, 90.0, 90.0)
     assert state.share(1.0) == 0.0
     assert not state.optimiser.state
+    other = new_state(thigh, "cpu")
+    start_from(other, tmp_path, thigh)  # the run's folder does as well
+    assert same(other.average, first.average)
 
 
 # a model of the same structures ------------------------------------------------------------
