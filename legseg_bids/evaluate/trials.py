@@ -137,7 +137,7 @@ def simulate_trial(
     z, y, x = mapping(grid.finer(factor))
     fields = look_up(anatomy, z, y, x, view.shows(z, x))
     label, depth = dress(fields, body)
-    water, fat = water_and_fat(label, fields, depth, draw, r)
+    water, fat = water_and_fat(label, fields, depth, body.diseased, draw, r)
     muscle = tissue_table("muscle")[label]
     share = float((fat[muscle] / (water + fat)[muscle].clamp_min(1e-6)).mean())
     sigma = draw.uniform(*r.point_spread) * FINE_MM / setting.pixel * factor

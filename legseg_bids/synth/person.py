@@ -107,7 +107,7 @@ def simulate_scan(
     z, y, x = legs.coordinates(fine)
     fields = look_up(anatomy, z, y, x, legs.shown(fine, x))
     label, depth = dress(fields, body)
-    water, fat = (_coarse(v) for v in water_and_fat(label, fields, depth, draw, r))
+    water, fat = (_coarse(v) for v in water_and_fat(label, fields, depth, body.diseased, draw, r))
     shade = torch.exp(draw.uniform(*r.shading) * draw.field(grid.shape, (2, 3, 3)))
     images = [_magnitude(v * shade, noise, draw) for v in (water, fat, (water - fat).abs())]
     grey = [i.mul(MUSCLE_GREY).round().cpu().numpy().astype(np.int16) for i in images]

@@ -35,7 +35,8 @@ class Body:
 
     ``growth`` and ``atrophy`` are mm per code (256,); ``skin`` is the depth of the skin over
     the compartment (mm) with relative variation ``skin_knots``, over the muscles' own relief or
-    ``rounded``; ``own_skin`` keeps the outline that the map itself has.
+    ``rounded``; ``own_skin`` keeps the outline that the map itself has. Muscles of the
+    ``diseased`` are replaced by fat; they waste more often, and fill their compartments less.
     """
 
     growth: Tensor
@@ -44,13 +45,18 @@ class Body:
     skin_knots: Tensor
     own_skin: bool
     rounded: bool = False
+    diseased: bool = False
 
 
 def draw_body(draw: Draw, r: Ranges, has_skin: bool) -> Body:
     """Draw a person's build."""
-    growth = draw.uniform(*r.growth) * (0.6 + 0.4 * draw.rand(256))
+    diseased = draw.chance(r.disease_probability)
+    least, most = r.growth
+    if not diseased:
+        least += r.lean_fullness * (most - least)
+    growth = draw.uniform(least, most) * (0.6 + 0.4 * draw.rand(256))
     atrophy = torch.zeros_like(growth)
-    if draw.chance(r.atrophy_probability):
+    if draw.chance(r.atrophy_probability * (1.0 if diseased else r.lean_atrophy)):
         chosen = draw.rand(256) < draw.uniform(*r.atrophy_share)
         atrophy = draw.uniform(*r.atrophy) * draw.rand(256).sqrt() * chosen
         growth = torch.where(chosen, 0.0, growth)  # what wastes does not fill its compartment
@@ -61,6 +67,7 @@ def draw_body(draw: Draw, r: Ranges, has_skin: bool) -> Body:
         skin_knots=draw.normals(1, 1, 3, 4, 4) * 0.25,
         own_skin=has_skin and draw.chance(r.own_skin_probability),
         rounded=draw.chance(r.rounded_probability),
+        diseased=diseased,
     )
 
 
@@ -115,13 +122,13 @@ def _rounded(compartment: Tensor) -> Tensor:
 
 
 def water_and_fat(
-    label: Tensor, fields: Fields, depth: Tensor, draw: Draw, r: Ranges
+    label: Tensor, fields: Fields, depth: Tensor, diseased: bool, draw: Draw, r: Ranges
 ) -> tuple[Tensor, Tensor]:
     """Proton densities of water and fat, each (z, y, x), muscle water about 1."""
     shape = tuple(label.shape)
     fat_level = draw.uniform(*r.fat_signal)
     muscle, bone = (tissue_table(tissue, label.device) for tissue in ("muscle", "bone"))
-    fraction = fat_fraction(label, draw, r)
+    fraction = fat_fraction(label, diseased, draw, r)
     muscle_water = (1 + 0.06 * draw.normals(256))[label]
     inside = depth > 0
     is_muscle = muscle[label] & inside
@@ -148,10 +155,10 @@ def water_and_fat(
     return torch.where(inside, water, 0.0), torch.where(inside, fat, 0.0)
 
 
-def fat_fraction(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
+def fat_fraction(label: Tensor, diseased: bool, draw: Draw, r: Ranges) -> Tensor:
     """Fat fraction inside muscle: a level per muscle, smooth or streaky."""
     level = draw.uniform(*r.healthy_fat) * (0.6 + 0.8 * draw.rand(256))
-    if not draw.chance(r.disease_probability):
+    if not diseased:
         return _smooth_fat(label, level, draw.uniform(0.05, 0.3), draw)
     worst = draw.uniform(*r.diseased_fat)
     # neighbours may be spared: each muscle draws its own share of the worst …

@@ -41,10 +41,14 @@ class Ranges:
     swelling: tuple[float, float] = (-0.7, 0.45)
     swelling_probability: float = 0.5
     growth: tuple[float, float] = (0.0, 9.0)  # living compartments are full
+    # … those of healthy people above all: their growth comes from the upper part of the range,
+    # from this share of it on.
+    lean_fullness: float = 0.4
     # Wasted muscles lie apart in fat: up to two thirds of the cross-section are lost in muscular
     # dystrophies (as seen in patients' images; muscles thinner than twice this vanish).
     atrophy: tuple[float, float] = (0.5, 10.0)
-    atrophy_probability: float = 0.5
+    atrophy_probability: float = 0.65
+    lean_atrophy: float = 0.3  # times that for people whose muscles are not replaced by fat
     atrophy_share: tuple[float, float] = (0.2, 0.9)  # of the muscles
     # Thin to obese: the Visible Human woman (BMI 36) has up to 5 cm of fat over the thigh.
     skin_depth: tuple[float, float] = (3.0, 55.0)

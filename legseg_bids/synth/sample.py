@@ -199,7 +199,7 @@ def render(
     z, y, x = mapping(fine)
     fields = look_up(anatomy, z, y, x, view.shows(z, x))
     label, depth = dress(fields, body)
-    water, fat = water_and_fat(label, fields, depth, draw, r)
+    water, fat = water_and_fat(label, fields, depth, body.diseased, draw, r)
     signal = acquire(water, fat, FINE, draw, r)
 
     z, y, x = mapping(grid)

@@ -161,7 +161,7 @@ def locator_sample(
     z, y, x = legs.coordinates(fine)
     fields = look_up(anatomy, z, y, x, (z >= lowest) & legs.shown(fine, x))
     label, depth = dress(fields, body)
-    water, fat = water_and_fat(label, fields, depth, draw, r)
+    water, fat = water_and_fat(label, fields, depth, body.diseased, draw, r)
     signal = acquire(water, fat, FINE, draw, r)
     inside = torch.nn.functional.avg_pool2d((depth > 0).float()[:, None], FINE)[:, 0] > 0.5
     image = centred(scan(signal, inside, draw, r), inside)

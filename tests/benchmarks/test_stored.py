@@ -72,7 +72,7 @@ def test_the_labels_are_the_same(bench: Bench, trial: Trial, way: str) -> None:
     labels, differing = bench.from_a_file(trial, way)
     assert differing == 0
     assert labels.labels.shape == trial.labels.shape
-    assert set(np.unique(labels.labels)) >= {0, 31, 55, 59}
+    assert all(np.count_nonzero(labels.labels == label) > 1000 for label in (0, 55, 59))
     if way != "oblique":
         assert as_file(trial, WAYS[way]).water.affine[0, 0] != 4.0 or way == "head first"
 

@@ -390,7 +390,7 @@ def test_drawn_pressing_and_children_stay_in_their_ranges() -> None:
 
 
 def test_a_wasting_muscle_does_not_grow() -> None:
-    r = replace(Ranges(), atrophy_probability=1.0, growth=(2.0, 9.0))
+    r = replace(Ranges(), atrophy_probability=1.0, lean_atrophy=1.0, growth=(2.0, 9.0))
     for seed in range(10):
         body = draw_body(Draw(seed), r, has_skin=False)
         wasting = body.atrophy > 0

@@ -97,9 +97,9 @@ def test_own_skin_ends_where_the_body_ends() -> None:
 
 
 def test_muscle_is_water_and_the_rest_fat() -> None:
-    r = replace(Ranges(), disease_probability=0.0, healthy_fat=(0.02, 0.05))
+    r = replace(Ranges(), healthy_fat=(0.02, 0.05))
     f = fields()
-    water, fat = water_and_fat(f.label, f, torch.full(SHAPE, 30.0), Draw(2), r)
+    water, fat = water_and_fat(f.label, f, torch.full(SHAPE, 30.0), False, Draw(2), r)
     muscle = f.label == 55
     assert float(water[muscle].mean()) > 0.8
     assert float(fat[muscle].mean()) < 0.15
@@ -109,7 +109,7 @@ def test_muscle_is_water_and_the_rest_fat() -> None:
 def test_nothing_outside_the_body() -> None:
     f = fields()
     depth = torch.where(torch.arange(24.0).expand(SHAPE) < 16, 5.0, -5.0)
-    water, fat = water_and_fat(f.label, f, depth, Draw(2), Ranges())
+    water, fat = water_and_fat(f.label, f, depth, True, Draw(2), Ranges())
     assert float(water[..., 16:].abs().max()) == 0
     assert float(fat[..., 16:].abs().max()) == 0
 
@@ -146,7 +146,6 @@ def test_finer_pixels_make_the_dark_line_thinner() -> None:
 def test_all_or_nothing_replaces_some_muscles_and_spares_others() -> None:
     r = replace(
         Ranges(),
-        disease_probability=1.0,
         all_or_nothing_probability=1.0,
         streaks_probability=0.0,
         diseased_fat=(0.9, 0.9),
@@ -156,7 +155,7 @@ def test_all_or_nothing_replaces_some_muscles_and_spares_others() -> None:
     muscles = tissue_table("muscle")
     middling = []
     for seed in range(20):
-        level = fat_fraction(every, Draw(seed), r).mean(dim=(0, 2))[muscles]
+        level = fat_fraction(every, True, Draw(seed), r).mean(dim=(0, 2))[muscles]
         middling.append(float(((level > 0.3) & (level < 0.5)).float().mean()))
         assert float(level.max()) > 0.4
     assert sum(middling) / 20 < 0.25
@@ -169,7 +168,6 @@ def test_a_replaced_muscle_keeps_its_sheath() -> None:
     f = replace(fields(), label=label, depth=whole, compartment=torch.zeros(2, 24, 24))
     r = replace(
         Ranges(),
-        disease_probability=1.0,
         all_or_nothing_probability=0.0,
         streaks_probability=0.0,
         healthy_fat=(0.9, 0.9),
@@ -177,8 +175,8 @@ def test_a_replaced_muscle_keeps_its_sheath() -> None:
     )
     darker = []
     for seed in range(12):
-        _, fat = water_and_fat(label, f, whole, Draw(seed), replace(r, sheath=(1.0, 1.0)))
-        _, bare = water_and_fat(label, f, whole, Draw(seed), replace(r, sheath=(0.0, 0.0)))
+        _, fat = water_and_fat(label, f, whole, True, Draw(seed), replace(r, sheath=(1.0, 1.0)))
+        _, bare = water_and_fat(label, f, whole, True, Draw(seed), replace(r, sheath=(0.0, 0.0)))
         darker.append(float((bare - fat)[..., 11].mean()))
         assert torch.equal(bare[..., 5], fat[..., 5])
     assert min(darker) >= 0
