@@ -54,7 +54,7 @@ ENV PATH=/opt/legseg/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     OPENBLAS_NUM_THREADS=1 \
     MKL_NUM_THREADS=1
 
-ARG VERSION=0.6.0
+ARG VERSION=0.7.0
 ARG REVISION=unknown
 ENV LEGSEG_CONTAINER_TYPE=docker \
     LEGSEG_CONTAINER_TAG=legseg-bids:${VERSION}
