@@ -48,7 +48,7 @@ class Ranges:
     # dystrophies (as seen in patients' images; muscles thinner than twice this vanish).
     atrophy: tuple[float, float] = (0.5, 10.0)
     atrophy_probability: float = 0.65
-    lean_atrophy: float = 0.3  # times that for people whose muscles are not replaced by fat
+    lean_atrophy: float = 0.1  # times that for people whose muscles are not replaced by fat
     atrophy_share: tuple[float, float] = (0.2, 0.9)  # of the muscles
     # Thin to obese: the Visible Human woman (BMI 36) has up to 5 cm of fat over the thigh.
     skin_depth: tuple[float, float] = (3.0, 55.0)
