@@ -33,7 +33,7 @@ def trusted(tables: Path) -> list[Row]:
 
 def answered(rows: Sequence[Row]) -> list[Row]:
     """Muscles that have a mean probability: those that were found at all."""
-    return [row for row in rows if np.isfinite(row["confidence"])]
+    return [row for row in rows if np.isfinite(row.get("confidence", np.nan))]
 
 
 def fitted_near(rows: Sequence[Row]) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:

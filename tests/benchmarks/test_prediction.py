@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.command import main
-from benchmarks.accuracy.prediction import LEVELS, predicted
+from benchmarks.accuracy.prediction import LEVELS, answered, predicted
 
 HEAD = "factor\tvalue\tperson\trows\tconfidence\tdice\n"
 
@@ -33,6 +33,11 @@ def test_levels_without_a_muscle_lie_between_those_beside_them() -> None:
     assert told[0.35] == told[0.5] == pytest.approx(0.2)
     assert told[0.6] == pytest.approx(0.4)
     assert told[0.7] == told[1.0] == pytest.approx(0.6)
+
+
+def test_muscles_that_were_not_found_and_limbs_without_one_predict_nothing() -> None:
+    found = rows(np.array([[0.5, 0.2], [np.nan, 0.0]]))
+    assert answered([*found, {"volume": 0.0}]) == found[:1]
 
 
 def test_all_networks_tables_are_taken_together(tmp_path: Path) -> None:
