@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from legseg_bids.synth.draws import Draw
+from legseg_bids.synth.faults import Pair
 from legseg_bids.synth.ranges import Ranges
-
-Pair = tuple[Tensor, Tensor]
 
 
 def sheets(course: Tensor, level: Tensor, width: Tensor | float) -> Tensor:
@@ -79,7 +78,7 @@ def draw_within_muscle(
 
 def _draw_sheets(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
     """Sheets in some of the muscles, here and there along them, of a width that varies."""
-    shape = (label.shape[0], label.shape[1], label.shape[2])
+    shape = tuple(label.shape)
     knots = draw.integer(5, 14)
     course = draw.field(shape, (3, knots, knots))
     level = 0.7 * draw.normals(256)
@@ -93,7 +92,7 @@ def _draw_sheets(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
 
 def _draw_strands(label: Tensor, draw: Draw, r: Ranges) -> Tensor:
     """Short pieces of thin sheets, millimetres long, everywhere in the muscles."""
-    shape = (label.shape[0], label.shape[1], label.shape[2])
+    shape = tuple(label.shape)
     knots, pieces = draw.integer(10, 40), draw.integer(25, 60)
     course = draw.field(shape, (shape[0], knots, knots))
     width = draw.uniform(*r.strands) / (r.pixel / 2)

@@ -21,7 +21,7 @@ from legseg_bids.anatomy.labels import label_by_index
 from legseg_bids.networks import create
 from legseg_bids.networks.residual_unet import receptive_radius, total_step
 from legseg_bids.segment.models import METADATA, ONNX, TORCH
-from legseg_bids.train.beginning import weights_to_begin_with
+from legseg_bids.train.beginning import CHECKPOINT, weights_to_begin_with
 from legseg_bids.train.onnx_file import bytes_per_voxel, onnx_bytes
 from legseg_bids.train.recipe import Recipe, network_options
 
@@ -235,7 +235,7 @@ def export(
     ModelError
         If the weights to mix in cannot be read, or are of another architecture.
     """
-    checkpoint = torch.load(run / "checkpoint.pt", weights_only=True, map_location="cpu")
+    checkpoint = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
     average = checkpoint["average"]
     if mix is not None:
         other = weights_to_begin_with(mix[0], recipe, load_network(recipe, average))

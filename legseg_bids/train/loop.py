@@ -22,7 +22,7 @@ from legseg_bids.synth.ranges import Ranges
 from legseg_bids.synth.register import MUSCLES
 from legseg_bids.train.ahead import Ahead, InTurn, Supply
 from legseg_bids.train.batches import VALIDATION_SEED, make_batch
-from legseg_bids.train.beginning import weights_to_begin_with
+from legseg_bids.train.beginning import CHECKPOINT, weights_to_begin_with
 from legseg_bids.train.deep import CoarseHeads
 from legseg_bids.train.losses import locator_loss, partial_loss, segmentation_loss
 from legseg_bids.train.recipe import Recipe, network_options
@@ -312,7 +312,7 @@ def train(
     """
     ranges = ranges or Ranges()
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     state = new_state(recipe, device)
     if checkpoint.exists():
         restore_state(state, checkpoint)
@@ -359,7 +359,7 @@ def _until(
             _log(folder / "log.csv", state, figures)
             text = ", ".join(f"{k} {v:.4f}" for k, v in figures.items())
             say(f"{recipe.name}: step {state.step}, {state.seconds / 60:.1f} min, {text}")
-            save_state(state, folder / "checkpoint.pt")
+            save_state(state, folder / CHECKPOINT)
             losses, last = [], time.monotonic()
     return figures
 
